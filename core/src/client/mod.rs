@@ -1,0 +1,264 @@
+//! Clients: what is registered, and what it allows.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::env::Time;
+use crate::keys::Algorithm;
+use crate::scope::Scope;
+use crate::secret::{Secret, SecretDigest};
+
+pub(crate) mod authentication;
+pub(crate) mod redirect;
+pub(crate) mod registry;
+
+pub use registry::{Clients, CreatedClient, RegistryError};
+
+/// A registered client, in the words of RFC 7591 where it has them.
+///
+/// Made by [`Client::public`] or [`Client::confidential`] with safe defaults, then by setting
+/// fields. [`Clients::create`] and [`Clients::update`] check the whole of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Client {
+    /// The public identifier.
+    pub client_id: String,
+    /// Counts up with every stored change, from 1.
+    pub version: u64,
+    /// Which part of the host's world it belongs to; the engine does not look inside.
+    pub tenant: Option<String>,
+    /// A client that is not active can do nothing, and its tokens are dead.
+    pub active: bool,
+    /// Grants that were approved before this are dead, also after the client is active again.
+    pub valid_from: Time,
+    /// What people are shown.
+    pub client_name: String,
+    /// A note for administrators.
+    pub description: Option<String>,
+    /// A native application (RFC 8252): its loopback redirect may use any port, a private-use
+    /// scheme is allowed, and consent is never remembered, since anybody can pretend to be it.
+    pub native: bool,
+    /// Where responses may go, byte for byte.
+    pub redirect_uris: Vec<String>,
+    /// Which browser origins may read answers (CORS).
+    pub allowed_origins: Vec<String>,
+    /// What it may do at the token endpoint. Empty means nothing.
+    pub grant_types: Vec<GrantType>,
+    /// The scopes that it may have.
+    pub scope: Scope,
+    /// How it proves who it is.
+    pub authentication: ClientAuthentication,
+    /// Whether PKCE is required. A public client needs it whatever this says. False is for
+    /// confidential clients that cannot do PKCE, one by one, and never the default.
+    pub require_pkce: bool,
+    /// Whether a person is asked before the client gets access.
+    pub require_consent: bool,
+    /// The operator's own application: nobody is asked.
+    pub first_party: bool,
+    /// Overrides [`crate::Policy::access_token_lifetime`].
+    pub access_token_lifetime: Option<Duration>,
+    /// Overrides [`crate::Policy::refresh_token_idle`].
+    pub refresh_token_lifetime: Option<Duration>,
+    /// Overrides [`crate::Policy::id_token_lifetime`].
+    pub id_token_lifetime: Option<Duration>,
+    /// Signs its ID tokens; RS256 when not set, which every client must support (OpenID Connect
+    /// Core section 15.1).
+    pub id_token_signed_response_alg: Option<Algorithm>,
+    /// Signs its access tokens; EdDSA when not set.
+    pub access_token_signed_response_alg: Option<Algorithm>,
+    /// The audiences that this client serves as a resource server: it may introspect tokens that
+    /// are meant for them (RFC 7662 section 4).
+    pub resources: Vec<String>,
+    /// An https URL of a logo.
+    pub logo_uri: Option<String>,
+    /// An https URL of the privacy policy.
+    pub policy_uri: Option<String>,
+    /// An https URL of the terms of service.
+    pub tos_uri: Option<String>,
+    /// When it was registered.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// It cannot: a browser or mobile application, which cannot keep a secret.
+    None,
+    /// By one of these secrets. During a rotation there are two.
+    Secret {
+        /// The digests of the live secrets, the newest first.
+        secrets: Vec<SecretEntry>,
+        /// The one way in which the secret may be sent; `None`: by Basic or in the body, as the
+        /// client likes (they differ by library, not by security).
+        method: Option<AuthMethod>,
+    },
+}
+
+/// One secret of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretEntry {
+    /// Its digest.
+    pub digest: SecretDigest,
+    /// When it stops to work; `None`: not before it is rotated out.
+    pub expires_at: Option<Time>,
+}
+
+/// `token_endpoint_auth_method` (RFC 7591 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// `client_secret_basic`
+    Basic,
+    /// `client_secret_post`
+    Post,
+    /// `none`
+    None,
+}
+
+/// `grant_types` (RFC 7591 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GrantType {
+    /// `authorization_code`
+    AuthorizationCode,
+    /// `refresh_token`
+    RefreshToken,
+    /// `client_credentials`
+    ClientCredentials,
+}
+
+impl Client {
+    /// A client that can keep no secret: a single-page or mobile application.
+    #[must_use]
+    pub fn public(client_id: impl Into<String>, client_name: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            version: 1,
+            tenant: None,
+            active: true,
+            valid_from: Time::EPOCH,
+            client_name: client_name.into(),
+            description: None,
+            native: false,
+            redirect_uris: Vec::new(),
+            allowed_origins: Vec::new(),
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            scope: Scope::empty(),
+            authentication: ClientAuthentication::None,
+            require_pkce: true,
+            require_consent: true,
+            first_party: false,
+            access_token_lifetime: None,
+            refresh_token_lifetime: None,
+            id_token_lifetime: None,
+            id_token_signed_response_alg: None,
+            access_token_signed_response_alg: None,
+            resources: Vec::new(),
+            logo_uri: None,
+            policy_uri: None,
+            tos_uri: None,
+            created_at: Time::EPOCH,
+            updated_at: Time::EPOCH,
+        }
+    }
+
+    /// A client with a secret: an application that runs on a server.
+    #[must_use]
+    pub fn confidential(
+        client_id: impl Into<String>,
+        client_name: impl Into<String>,
+        secret: &Secret,
+    ) -> Self {
+        let entry = SecretEntry { digest: SecretDigest::of(secret), expires_at: None };
+        Self {
+            authentication: ClientAuthentication::Secret { secrets: vec![entry], method: None },
+            ..Self::public(client_id, client_name)
+        }
+    }
+
+    /// Whether the client cannot authenticate.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.authentication == ClientAuthentication::None
+    }
+
+    /// Whether an authorization request of this client must bring a PKCE challenge.
+    #[must_use]
+    pub fn needs_pkce(&self) -> bool {
+        self.require_pkce || self.is_public()
+    }
+
+    /// Whether this client may use the grant type.
+    #[must_use]
+    pub fn may(&self, grant_type: GrantType) -> bool {
+        self.grant_types.contains(&grant_type)
+    }
+
+    /// Whether a person has to be asked at all.
+    #[must_use]
+    pub fn asks_for_consent(&self) -> bool {
+        self.require_consent && !self.first_party
+    }
+
+    /// Whether a browser page of this origin may read answers meant for this client.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|allowed| allowed == origin)
+    }
+}
+
+impl AuthMethod {
+    /// The registered name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthMethod::Basic => "client_secret_basic",
+            AuthMethod::Post => "client_secret_post",
+            AuthMethod::None => "none",
+        }
+    }
+}
+
+impl GrantType {
+    /// The registered name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GrantType::AuthorizationCode => "authorization_code",
+            GrantType::RefreshToken => "refresh_token",
+            GrantType::ClientCredentials => "client_credentials",
+        }
+    }
+}
+
+/// A name that this engine does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown name")]
+pub struct UnknownName;
+
+impl FromStr for AuthMethod {
+    type Err = UnknownName;
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [AuthMethod::Basic, AuthMethod::Post, AuthMethod::None]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+            .ok_or(UnknownName)
+    }
+}
+
+impl FromStr for GrantType {
+    type Err = UnknownName;
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials]
+            .into_iter()
+            .find(|grant_type| grant_type.as_str() == text)
+            .ok_or(UnknownName)
+    }
+}
+
+impl fmt::Display for GrantType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

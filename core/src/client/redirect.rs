@@ -1,0 +1,319 @@
+//! Redirect URIs: what may be registered, and where a response may go.
+//!
+//! [`ValidatedRedirect`] is the only type from which an authorization response can be built, and
+//! the only way to one is [`Client::validated_redirect`]. A function that takes a URL string and
+//! redirects to it does not exist.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::Client;
+
+/// The longest redirect URI that is compared or registered.
+pub(crate) const MAX_REDIRECT_URI: usize = 2048;
+
+/// A redirect URI that the client has registered, as the request named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ValidatedRedirect(String);
+
+/// Why a response may go nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RedirectMismatch {
+    /// The request named none, and the client has not exactly one.
+    Missing,
+    /// The request named one that is not registered.
+    NotRegistered,
+}
+
+impl Client {
+    /// The redirect URI of a request, if it is one of this client's: byte for byte (RFC 9700
+    /// section 2.1), but for the port of a native client's loopback address, which its operating
+    /// system chooses (RFC 8252 section 7.3).
+    pub(crate) fn validated_redirect(
+        &self,
+        named: Option<&str>,
+    ) -> Result<ValidatedRedirect, RedirectMismatch> {
+        let Some(named) = named else {
+            return match self.redirect_uris.as_slice() {
+                [only] => Ok(ValidatedRedirect(only.clone())),
+                _ => Err(RedirectMismatch::Missing),
+            };
+        };
+        let matches = |registered: &String| {
+            registered == named || (self.native && same_but_for_loopback_port(registered, named))
+        };
+        if named.len() <= MAX_REDIRECT_URI && self.redirect_uris.iter().any(matches) {
+            Ok(ValidatedRedirect(named.to_owned()))
+        } else {
+            Err(RedirectMismatch::NotRegistered)
+        }
+    }
+}
+
+impl ValidatedRedirect {
+    /// The URI itself, as it is bound into a grant.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The URI with response parameters appended, each value encoded whole. A query that was
+    /// registered stays in front.
+    pub(crate) fn with<'a>(
+        &self,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(parameters);
+        let separator = if self.0.contains('?') { '&' } else { '?' };
+        format!("{}{separator}{}", self.0, encoded.finish())
+    }
+
+    /// What a page must name in its `form-action` for a browser to follow the redirect after a
+    /// form was posted: the origin, or the scheme of a private-use URI.
+    pub(crate) fn form_action(&self) -> String {
+        match Url::parse(&self.0) {
+            Ok(url) if url.host().is_some() => url.origin().ascii_serialization(),
+            Ok(url) => format!("{}:", url.scheme()),
+            Err(_) => "'none'".to_owned(),
+        }
+    }
+
+    /// The host that people should be shown as the destination.
+    pub(crate) fn host(&self) -> String {
+        Url::parse(&self.0)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_else(|| self.0.split(':').next().unwrap_or_default().to_owned())
+    }
+}
+
+/// Compares the raw texts, so that no parser's idea of equality enters: the registered and the
+/// presented URI are the same but for `:port` behind `http://127.0.0.1` or `http://[::1]`.
+fn same_but_for_loopback_port(registered: &str, named: &str) -> bool {
+    ["http://127.0.0.1", "http://[::1]"].iter().any(|host| {
+        match (registered.strip_prefix(host), named.strip_prefix(host)) {
+            (Some(registered), Some(named)) => {
+                after_port(registered).is_some_and(|rest| after_port(named) == Some(rest))
+            }
+            _ => false,
+        }
+    })
+}
+
+/// What follows an optional port; `None` when the text goes on with something else than a path or
+/// query (then the host was only a prefix of another, as in `127.0.0.1.evil.example`).
+fn after_port(text: &str) -> Option<&str> {
+    let rest = match text.strip_prefix(':') {
+        Some(port) => {
+            let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+            port.get(..digits)?.parse::<u16>().ok()?;
+            port.get(digits..)?
+        }
+        None => text,
+    };
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
+}
+
+/// Checks a URI for registration.
+///
+/// https anywhere; http for loopback addresses and `localhost` names (development, and native
+/// applications); a private-use scheme in reverse-domain form for native applications alone (RFC
+/// 8252 section 7.1). No fragment (RFC 6749 section 3.1.2), no user info, no parameter that a
+/// response would carry.
+pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static str> {
+    if uri.len() > MAX_REDIRECT_URI {
+        return Err("it is longer than 2,048 bytes");
+    }
+    if !uri.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>')) {
+        return Err("it has a character that a URI cannot have");
+    }
+    if uri.contains('#') {
+        return Err("it must have no fragment");
+    }
+    if uri.contains('*') {
+        return Err("wildcards are not supported: register each URI");
+    }
+    let Ok(url) = Url::parse(uri) else { return Err("it is not an absolute URI") };
+    if !url.username().is_empty() || url.password().is_some() || authority_has_at(uri) {
+        return Err("it must not contain a user name or password");
+    }
+    let response_parameters = ["code", "state", "iss", "error", "response"];
+    if url.query_pairs().any(|(name, _)| response_parameters.contains(&&*name)) {
+        return Err("its query carries a parameter of the response");
+    }
+    match url.scheme() {
+        // Url takes `https:host` and `https:\host` for `https://host`; a browser might not.
+        "https" if uri.starts_with("https://") && url.host().is_some() => Ok(()),
+        "http" if uri.starts_with("http://") && is_loopback(&url) => Ok(()),
+        "http" => Err("http is for loopback addresses only: use https"),
+        "https" => Err("it is not an absolute URI"),
+        scheme if native && scheme.contains('.') => Ok(()),
+        _ if native => Err("a private-use scheme must be a reversed domain name, with a dot"),
+        _ => Err("a web application's redirect URI must be https"),
+    }
+}
+
+fn authority_has_at(uri: &str) -> bool {
+    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?']).next().is_some_and(|authority| authority.contains(['@', '%']))
+}
+
+/// Checks an origin for registration: scheme, host and port as a browser sends them.
+pub(crate) fn check_origin(origin: &str) -> Result<(), &'static str> {
+    let Ok(url) = Url::parse(origin) else { return Err("it is not an origin") };
+    if url.origin().ascii_serialization() != origin {
+        return Err("write it as a browser does: scheme, host and port, nothing behind them");
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(&url) => Ok(()),
+        _ => Err("use https; http is for loopback addresses only"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(native: bool, uris: &[&str]) -> Client {
+        Client {
+            native,
+            redirect_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            ..Client::public("c", "C")
+        }
+    }
+
+    #[test]
+    fn a_redirect_uri_matches_byte_for_byte() {
+        let client = client(false, &["https://rp.example/cb"]);
+        assert!(client.validated_redirect(Some("https://rp.example/cb")).is_ok());
+        for other in [
+            "https://evil.example/cb",
+            "https://rp.example/cb/",
+            "https://rp.example/CB",
+            "HTTPS://RP.example/cb",
+            "https://rp.example/cb?x=1",
+            "https://rp.example:443/cb",
+            "http://rp.example/cb",
+            "https://rp.example/%63b",
+            "https://rp.example/x/../cb",
+            "https://rp.example%40evil.example/cb",
+            "https://evil.example\\@rp.example/cb",
+            "//rp.example/cb",
+            "/cb",
+            "https://rp.example/cb\n",
+            "https://rp.example/cb\0",
+            "https://rp。example/cb",
+        ] {
+            let refused = client.validated_redirect(Some(other));
+            assert_eq!(refused, Err(RedirectMismatch::NotRegistered), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_native_clients_loopback_port_is_free_and_nothing_else() {
+        let native = client(true, &["http://127.0.0.1/cb"]);
+        for good in ["http://127.0.0.1/cb", "http://127.0.0.1:5000/cb"] {
+            assert!(native.validated_redirect(Some(good)).is_ok(), "{good}");
+        }
+        for other in [
+            "http://127.0.0.1.evil.example/cb",
+            "http://127.0.0.1:5000/other",
+            "http://127.0.0.1:5000/cb?x=1",
+            "http://127.0.0.1:99999/cb",
+            "http://127.0.0.1:5000@evil.example/cb",
+            "http://127.1/cb",
+            "http://0.0.0.0/cb",
+            "http://[::1]/cb",
+            "http://localhost/cb",
+            "https://127.0.0.1:5000/cb",
+        ] {
+            assert!(native.validated_redirect(Some(other)).is_err(), "{other}");
+        }
+        let web = client(false, &["http://127.0.0.1/cb"]);
+        assert!(web.validated_redirect(Some("http://127.0.0.1:5000/cb")).is_err());
+    }
+
+    #[test]
+    fn without_a_named_redirect_uri_there_must_be_exactly_one() {
+        assert!(client(false, &["https://a.example/cb"]).validated_redirect(None).is_ok());
+        let two = client(false, &["https://a.example/cb", "https://a.example/cb2"]);
+        assert_eq!(two.validated_redirect(None), Err(RedirectMismatch::Missing));
+    }
+
+    #[test]
+    fn response_parameters_are_encoded_and_a_registered_query_stays_in_front() {
+        let client = client(false, &["https://rp.example/cb?a=1"]);
+        let redirect = client.validated_redirect(None).unwrap();
+        assert_eq!(
+            redirect.with([("code", "c"), ("state", "x&code=evil&iss=https://evil")]),
+            "https://rp.example/cb?a=1&code=c&state=x%26code%3Devil%26iss%3Dhttps%3A%2F%2Fevil"
+        );
+    }
+
+    #[test]
+    fn only_sound_uris_can_be_registered() {
+        for good in [
+            "https://rp.example/cb",
+            "https://rp.example/cb?tenant=1",
+            "http://localhost:3000/callback",
+            "http://app.localhost:3000/callback",
+            "http://127.0.0.1/cb",
+        ] {
+            assert_eq!(check_redirect_uri(good, false), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://rp.example/cb",
+            "https://rp.example/cb#x",
+            "https://rp.example/*",
+            "https://a@rp.example/cb",
+            "https://a@b@evil.example/cb",
+            "https://rp.example%40evil.example/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "myapp:/cb",
+            "com.example.app:/cb",
+            "https://rp.example/cb?code=x",
+            "https://rp.example/cb?state=",
+            "/cb",
+            "https:rp.example/cb",
+            "https:\\\\rp.example/cb",
+            "https://rp。example/cb",
+            "https://rp.example/c b",
+        ] {
+            assert!(check_redirect_uri(bad, false).is_err(), "{bad}");
+        }
+        assert_eq!(check_redirect_uri("com.example.app:/cb", true), Ok(()));
+        assert!(check_redirect_uri("myapp:/cb", true).is_err());
+        assert!(check_redirect_uri("javascript:alert(1)", true).is_err());
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        for good in ["https://myapp.example.com", "http://localhost:3000", "https://a.example:8443"]
+        {
+            assert_eq!(check_origin(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "*",
+            "null",
+            "https://a.example/",
+            "http://a.example",
+            "a.example",
+            "https://A.example",
+        ] {
+            assert!(check_origin(bad).is_err(), "{bad}");
+        }
+    }
+}

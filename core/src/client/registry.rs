@@ -1,0 +1,279 @@
+//! Registering and changing clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::redirect::{check_origin, check_redirect_uri};
+use super::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
+use crate::env::RandomnessUnavailable;
+use crate::event::Event;
+use crate::secret::{Secret, SecretDigest};
+use crate::server::AuthorizationServer;
+use crate::store::{Owner, StoreError};
+
+const MAX_REDIRECT_URIS: usize = 20;
+const MAX_ORIGINS: usize = 20;
+const MAX_TEXT: usize = 2048;
+
+/// The clients of a server, for administration. From [`AuthorizationServer::clients`].
+///
+/// Every change goes through here, so that the checks hold however it was asked for: by an API, a
+/// command or a registration.
+#[derive(Debug)]
+pub struct Clients<'a>(&'a AuthorizationServer);
+
+/// A client that was just created, with the secret that is shown once.
+#[derive(Debug)]
+pub struct CreatedClient {
+    /// The client as stored.
+    pub client: Arc<Client>,
+    /// The secret of a confidential client. It cannot be read again.
+    pub client_secret: Option<Secret>,
+}
+
+/// Why a client was not created or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// A field holds something that cannot be registered (`invalid_redirect_uri` or
+    /// `invalid_client_metadata` of RFC 7591 section 3.2.2).
+    #[error("{field}: {why}")]
+    Invalid {
+        /// The field, in the names of RFC 7591.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// There is no client of this id.
+    #[error("there is no client {0:?}")]
+    NotFound(String),
+    /// Somebody else changed the client in between.
+    #[error("the client was changed by somebody else: read it again")]
+    Changed,
+    /// The operation is for confidential clients.
+    #[error("a public client has no secret")]
+    Public,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No secret could be made.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+}
+
+fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, RegistryError> {
+    Err(RegistryError::Invalid { field, why: why.into() })
+}
+
+impl<'a> Clients<'a> {
+    pub(crate) fn new(server: &'a AuthorizationServer) -> Self {
+        Self(server)
+    }
+
+    /// Registers a client. A confidential one gets a generated secret, which is returned once;
+    /// whatever digest `client` carries is replaced.
+    ///
+    /// # Errors
+    /// [`RegistryError::Invalid`] when a field cannot be registered or the id is taken.
+    pub async fn create(&self, mut client: Client) -> Result<CreatedClient, RegistryError> {
+        check(&client)?;
+        let now = self.0.now();
+        (client.version, client.created_at, client.updated_at) = (1, now, now);
+        let mut client_secret = None;
+        if let ClientAuthentication::Secret { secrets, .. } = &mut client.authentication {
+            let secret = Secret::generate("secret_", self.0.environment())?;
+            *secrets = vec![SecretEntry { digest: SecretDigest::of(&secret), expires_at: None }];
+            client_secret = Some(secret);
+        }
+        if !self.0.client_store().insert(self.0.issuer(), client.clone()).await? {
+            return invalid("client_id", "it is taken");
+        }
+        self.0.emit(&Event::ClientCreated { client_id: &client.client_id });
+        Ok(CreatedClient { client: Arc::new(client), client_secret })
+    }
+
+    /// The client of this id, active or not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn find(&self, client_id: &str) -> Result<Option<Arc<Client>>, StoreError> {
+        self.0.client_store().find(self.0.issuer(), client_id).await
+    }
+
+    /// The clients of a tenant (of all, for `None`) in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(
+        &self,
+        tenant: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Client>>, StoreError> {
+        self.0.client_store().list(self.0.issuer(), tenant, after, limit).await
+    }
+
+    /// Stores a changed client. `client.version` must be the one that was read.
+    ///
+    /// # Errors
+    /// [`RegistryError::Changed`] when somebody else changed it in between.
+    pub async fn update(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
+        check(&client)?;
+        client.updated_at = self.0.now();
+        if !self.0.client_store().update(self.0.issuer(), client.clone()).await? {
+            return match self.find(&client.client_id).await? {
+                Some(_) => Err(RegistryError::Changed),
+                None => Err(RegistryError::NotFound(client.client_id)),
+            };
+        }
+        self.0.emit(&Event::ClientUpdated { client_id: &client.client_id });
+        client.version += 1;
+        Ok(Arc::new(client))
+    }
+
+    /// Gives a confidential client a new secret and returns it, once. The old ones go on working
+    /// for `overlap`, so that a running application can be moved over; zero ends them at once.
+    ///
+    /// # Errors
+    /// [`RegistryError::Public`] for a public client.
+    pub async fn rotate_secret(
+        &self,
+        client_id: &str,
+        overlap: Duration,
+    ) -> Result<Secret, RegistryError> {
+        let mut client = self.existing(client_id).await?;
+        let now = self.0.now();
+        let secret = Secret::generate("secret_", self.0.environment())?;
+        let ClientAuthentication::Secret { secrets, .. } = &mut client.authentication else {
+            return Err(RegistryError::Public);
+        };
+        let end = now.plus(overlap);
+        secrets
+            .retain(|entry| entry.expires_at.is_none_or(|at| at > now) && overlap > Duration::ZERO);
+        // One predecessor is enough; a third live secret would only be a forgotten one.
+        secrets.truncate(1);
+        for entry in secrets.iter_mut() {
+            entry.expires_at = Some(entry.expires_at.map_or(end, |at| at.min(end)));
+        }
+        secrets.insert(0, SecretEntry { digest: SecretDigest::of(&secret), expires_at: None });
+        self.update(client).await?;
+        self.0.emit(&Event::ClientSecretRotated { client_id });
+        Ok(secret)
+    }
+
+    /// Switches a client off, and ends everything that it holds. The barrier makes its tokens dead
+    /// at once; the records follow. Switching it on again does not revive them.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] when there is no such client.
+    pub async fn revoke(&self, client_id: &str) -> Result<(), RegistryError> {
+        let mut client = self.existing(client_id).await?;
+        client.active = false;
+        self.end_grants(client).await
+    }
+
+    /// Removes a client for good, and ends everything that it holds. Its id is never used again.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] when there is no such client.
+    pub async fn remove(&self, client_id: &str) -> Result<(), RegistryError> {
+        self.revoke(client_id).await?;
+        if !self.0.client_store().remove(self.0.issuer(), client_id).await? {
+            return Err(RegistryError::NotFound(client_id.to_owned()));
+        }
+        self.0.emit(&Event::ClientRemoved { client_id });
+        Ok(())
+    }
+
+    async fn end_grants(&self, mut client: Client) -> Result<(), RegistryError> {
+        let now = self.0.now();
+        // A grant approved in this very millisecond is older than the barrier too.
+        client.valid_from = now.plus(Duration::from_millis(1));
+        let client = self.update(client).await?;
+        let owner = Owner::Client(self.0.issuer().clone(), client.client_id.clone());
+        self.0.token_store().revoke(&owner, now).await?;
+        self.0.emit(&Event::ClientRevoked { client_id: &client.client_id });
+        Ok(())
+    }
+
+    async fn existing(&self, client_id: &str) -> Result<Client, RegistryError> {
+        let found = self.find(client_id).await?;
+        found
+            .map(|client| Client::clone(&client))
+            .ok_or_else(|| RegistryError::NotFound(client_id.to_owned()))
+    }
+}
+
+/// Judges the whole of a client, every time: what a change makes of it counts, not the change.
+fn check(client: &Client) -> Result<(), RegistryError> {
+    let id = &client.client_id;
+    if id.is_empty() || id.len() > 255 || !id.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return invalid("client_id", "use 1 to 255 printable ASCII characters, without a colon");
+    }
+    if client.client_name.trim().is_empty() || client.client_name.chars().count() > 200 {
+        return invalid("client_name", "use 1 to 200 characters");
+    }
+    if client.client_name.chars().any(is_deceptive) {
+        return invalid("client_name", "control, direction and invisible characters are refused");
+    }
+    if client.description.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
+        return invalid("description", "it is longer than 2,048 bytes");
+    }
+    if client.redirect_uris.len() > MAX_REDIRECT_URIS {
+        return invalid("redirect_uris", "at most 20");
+    }
+    for uri in &client.redirect_uris {
+        if let Err(why) = check_redirect_uri(uri, client.native) {
+            return invalid("redirect_uris", format!("{uri:?}: {why}"));
+        }
+    }
+    if client.may(GrantType::AuthorizationCode) && client.redirect_uris.is_empty() {
+        return invalid("redirect_uris", "the authorization_code grant needs at least one");
+    }
+    if client.may(GrantType::RefreshToken) && !client.may(GrantType::AuthorizationCode) {
+        return invalid("grant_types", "refresh_token goes with authorization_code");
+    }
+    if client.may(GrantType::ClientCredentials) && client.is_public() {
+        return invalid("grant_types", "client_credentials is for confidential clients");
+    }
+    if client.allowed_origins.len() > MAX_ORIGINS {
+        return invalid("allowed_origins", "at most 20");
+    }
+    for origin in &client.allowed_origins {
+        if let Err(why) = check_origin(origin) {
+            return invalid("allowed_origins", format!("{origin:?}: {why}"));
+        }
+    }
+    if let ClientAuthentication::Secret { method: Some(AuthMethod::None), .. } =
+        client.authentication
+    {
+        return invalid("token_endpoint_auth_method", "none is for public clients");
+    }
+    let uris = [
+        ("logo_uri", &client.logo_uri),
+        ("policy_uri", &client.policy_uri),
+        ("tos_uri", &client.tos_uri),
+    ];
+    for (field, uri) in uris {
+        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !uri.starts_with("https://")) {
+            return invalid(field, "use an https URL");
+        }
+    }
+    for (field, lifetime) in [
+        ("access_token_lifetime", client.access_token_lifetime),
+        ("refresh_token_lifetime", client.refresh_token_lifetime),
+        ("id_token_lifetime", client.id_token_lifetime),
+    ] {
+        if lifetime.is_some_and(|lifetime| lifetime.as_secs() == 0) {
+            return invalid(field, "use at least one second");
+        }
+    }
+    Ok(())
+}
+
+/// Characters that make a name look like another: controls, line breaks, direction overrides and
+/// zero-width characters. A person decides by the name they see.
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}

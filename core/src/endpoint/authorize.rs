@@ -1,0 +1,339 @@
+//! The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2).
+//!
+//! It validates, seals the request into a ticket and sends the browser to the host's page, which
+//! knows who is signed in. It knows no session, keeps nothing and asks the token store nothing, so
+//! a stranger can fill nothing and one URL may be visited twice.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Call;
+use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
+use crate::client::{Client, GrantType};
+use crate::error::Misdeed;
+use crate::grant::Challenge;
+use crate::http::{Method, Parameters, Request, Response, has_control};
+use crate::interaction::ticket::Ticket;
+use crate::scope::{OPENID_SCOPES, Scope};
+use crate::server::{AuthorizationServer, PageError};
+
+/// The longest `state` or `nonce`.
+const MAX_OPAQUE: usize = 2048;
+
+/// The parameters that the engine knows. Others are ignored and not kept.
+pub(crate) const PARAMETERS: [&str; 12] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "max_age",
+    "login_hint",
+];
+
+pub(crate) async fn answer(call: Call<'_>) -> Response {
+    let outcome = async {
+        let parameters = parameters(call.request)?;
+        let client = find_client(call.server, &parameters).await?;
+        AuthorizationRequest::validate(&parameters, &client)?;
+        let ticket = Ticket::issue(call.server, &parameters, call.now)?;
+        Ok::<_, Refusal>(Response::see_other(&format!(
+            "{}{}?ticket={ticket}",
+            call.server.issuer().origin(),
+            call.server.interaction(),
+        )))
+    };
+    match outcome.await {
+        Ok(response) => response,
+        Err(refusal) => refusal.respond(&call),
+    }
+}
+
+/// GET takes the query, POST the body; never both, for a parameter in both places would be two.
+fn parameters(request: &Request) -> Result<Parameters, Refusal> {
+    let parameters = match request.method {
+        Method::Get | Method::Head => request.query_parameters(),
+        Method::Post if request.query.as_ref().is_some_and(|query| !query.is_empty()) => {
+            Err(Misdeed::ParametersInQuery)
+        }
+        Method::Post => request.form_parameters(),
+        Method::Options | Method::Other => {
+            return Err(Refusal::Machine(Misdeed::Method("GET, HEAD, POST")));
+        }
+    };
+    parameters.map_err(|_| Refusal::page("invalid_request", "The request is malformed."))
+}
+
+/// The client of an authorization request: known and active, or nobody is redirected anywhere.
+pub(crate) async fn find_client(
+    server: &AuthorizationServer,
+    parameters: &Parameters,
+) -> Result<std::sync::Arc<Client>, Refusal> {
+    let client_id = parameters
+        .get("client_id")
+        .ok_or(Refusal::page("invalid_request", "The client_id is missing."))?;
+    let found = server.client_store().find(server.issuer(), client_id).await;
+    found
+        .map_err(|error| Refusal::Machine(error.into()))?
+        .filter(|client| client.active)
+        .ok_or(Refusal::page("invalid_client", "This application is not registered here."))
+}
+
+/// An authorization request that was found valid for its client.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthorizationRequest {
+    pub(crate) redirect: Redirect,
+    pub(crate) redirect_uri_named: bool,
+    pub(crate) scope: Scope,
+    pub(crate) nonce: Option<String>,
+    pub(crate) challenge: Option<Challenge>,
+    pub(crate) prompt: HashSet<Prompt>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) login_hint: Option<String>,
+}
+
+/// `prompt` (OpenID Connect Core section 3.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Prompt {
+    None,
+    Login,
+    Consent,
+    SelectAccount,
+}
+
+/// Where an authorization response goes: a registered URI, and the state to echo.
+#[derive(Clone, Debug)]
+pub(crate) struct Redirect {
+    pub(crate) uri: ValidatedRedirect,
+    state: Option<String>,
+}
+
+impl Redirect {
+    /// A response: these parameters, then `state` as it came, then `iss` (RFC 9207).
+    pub(crate) fn respond(
+        &self,
+        server: &AuthorizationServer,
+        parameters: &[(&str, &str)],
+    ) -> Response {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        let iss = ("iss", server.issuer().as_str());
+        let all = parameters.iter().copied().chain(state).chain([iss]);
+        Response::see_other(&self.uri.with(all))
+    }
+
+    pub(crate) fn error(
+        &self,
+        server: &AuthorizationServer,
+        code: &'static str,
+        description: &'static str,
+    ) -> Response {
+        self.respond(server, &[("error", code), ("error_description", description)])
+    }
+}
+
+/// Why there is no authorization. Whether anybody may be redirected is in the type.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Client or redirect URI are not proven: a page, never a redirect (RFC 6749 section
+    /// 4.1.2.1).
+    Page(PageError),
+    /// The error goes to the client.
+    Redirected { redirect: Redirect, code: &'static str, description: &'static str },
+    /// The ticket is too old: the browser enters the authorize endpoint again.
+    Again(Box<Response>),
+    /// None of these: the method is wrong, or a store failed.
+    Machine(Misdeed),
+}
+
+impl Refusal {
+    pub(crate) fn page(code: &'static str, description: &'static str) -> Self {
+        Refusal::Page(PageError { code, description })
+    }
+
+    fn respond(self, call: &Call<'_>) -> Response {
+        if let Refusal::Machine(misdeed) = &self {
+            call.report(misdeed);
+        }
+        self.into_response(call.server, call.request)
+    }
+
+    pub(crate) fn into_response(self, server: &AuthorizationServer, request: &Request) -> Response {
+        match self {
+            Refusal::Page(error) => page(server, &error, request.wants_html()),
+            Refusal::Redirected { redirect, code, description } => {
+                redirect.error(server, code, description)
+            }
+            Refusal::Again(response) => *response,
+            Refusal::Machine(misdeed) => misdeed.response(),
+        }
+    }
+}
+
+/// The error page, or JSON for a program.
+pub(crate) fn page(server: &AuthorizationServer, error: &PageError, html: bool) -> Response {
+    if html {
+        Response::html(400, server.error_page(error)).header(
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; \
+             base-uri 'none'; form-action 'none'",
+        )
+    } else {
+        let body = serde_json::json!({"error": error.code, "error_description": error.description});
+        Response::json(400, &body)
+    }
+}
+
+impl AuthorizationRequest {
+    /// Validates a request for its client: first where an answer may go, then everything else.
+    pub(crate) fn validate(parameters: &Parameters, client: &Client) -> Result<Self, Refusal> {
+        let redirect = redirect(parameters, client)?;
+        let refuse = |code, description| Refusal::Redirected {
+            redirect: redirect.clone(),
+            code,
+            description,
+        };
+        let invalid = |description| refuse("invalid_request", description);
+        if parameters.any_repeated() {
+            return Err(invalid("a parameter is repeated"));
+        }
+        let values = PARAMETERS.iter().filter(|name| **name != "state");
+        if values.filter_map(|name| parameters.get(name)).any(has_control) {
+            return Err(invalid("a parameter has a control character"));
+        }
+        for unsupported in
+            [("request", "request_not_supported"), ("request_uri", "request_uri_not_supported")]
+        {
+            if parameters.get(unsupported.0).is_some() {
+                return Err(refuse(unsupported.1, "request objects are not supported"));
+            }
+        }
+        match parameters.get("response_type") {
+            Some("code") => {}
+            Some(_) => {
+                return Err(refuse(
+                    "unsupported_response_type",
+                    "only response_type=code is supported",
+                ));
+            }
+            None => return Err(invalid("the parameter response_type is missing")),
+        }
+        if !client.may(GrantType::AuthorizationCode) {
+            return Err(refuse(
+                "unauthorized_client",
+                "the client is not registered for this grant type",
+            ));
+        }
+        if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
+            return Err(invalid("only response_mode=query is supported"));
+        }
+        let nonce = parameters.get("nonce").map(str::to_owned);
+        if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_OPAQUE) {
+            return Err(invalid("the nonce is too long"));
+        }
+        Ok(Self {
+            scope: scope(parameters, client)
+                .map_err(|description| refuse("invalid_scope", description))?,
+            challenge: challenge(parameters, client).map_err(invalid)?,
+            prompt: prompt(parameters).map_err(invalid)?,
+            max_age: max_age(parameters).map_err(invalid)?,
+            login_hint: parameters
+                .get("login_hint")
+                .filter(|hint| hint.len() <= 255)
+                .map(str::to_owned),
+            nonce,
+            redirect_uri_named: parameters.get("redirect_uri").is_some(),
+            redirect,
+        })
+    }
+}
+
+fn redirect(parameters: &Parameters, client: &Client) -> Result<Redirect, Refusal> {
+    // Twice the same parameter is no parameter: which of the two would be meant?
+    if parameters.is_repeated("redirect_uri") {
+        return Err(Refusal::page("invalid_request", "The redirect_uri is repeated."));
+    }
+    let uri =
+        client.validated_redirect(parameters.get("redirect_uri")).map_err(
+            |mismatch| match mismatch {
+                RedirectMismatch::NotRegistered => Refusal::page(
+                    "redirect_uri_mismatch",
+                    "The redirect_uri is not registered for this application. It must match a \
+                 registered one exactly: protocol, domain, port and path.",
+                ),
+                RedirectMismatch::Missing => {
+                    Refusal::page("invalid_request", "The redirect_uri is missing.")
+                }
+            },
+        )?;
+    let state = parameters.get("state").map(str::to_owned);
+    if state.as_ref().is_some_and(|state| state.len() > MAX_OPAQUE) {
+        return Err(Refusal::Redirected {
+            redirect: Redirect { uri, state: None },
+            code: "invalid_request",
+            description: "the state is too long",
+        });
+    }
+    Ok(Redirect { uri, state })
+}
+
+/// Scopes that the client is not registered for are dropped, and the token response says what was
+/// granted (RFC 6749 section 3.3). Without a `scope`, it is the client's registered set, but
+/// never `openid`: that would turn an OAuth request into an OpenID Connect one.
+fn scope(parameters: &Parameters, client: &Client) -> Result<Scope, &'static str> {
+    let scope = match parameters.get("scope") {
+        Some(text) => {
+            Scope::parse(text).map_err(|_| "the scope is malformed")?.intersection(&client.scope)
+        }
+        None => client.scope.filter(|token| !OPENID_SCOPES.contains(&token)),
+    };
+    if scope.is_empty() {
+        return Err("none of the requested scopes is available to this client");
+    }
+    Ok(scope)
+}
+
+/// PKCE with S256 alone: `plain` would show the verifier to whoever sees the request, and a missing
+/// method means `plain` (RFC 7636 section 4.3).
+fn challenge(parameters: &Parameters, client: &Client) -> Result<Option<Challenge>, &'static str> {
+    match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
+        (Some(challenge), Some("S256")) => Challenge::from_text(challenge)
+            .map(Some)
+            .ok_or("the code_challenge must be the base64url of a SHA-256, 43 characters"),
+        (Some(_), _) => Err("code_challenge_method must be S256"),
+        (None, Some(_)) => Err("code_challenge_method came without a code_challenge"),
+        (None, None) if client.needs_pkce() => Err("PKCE is required: code_challenge is missing"),
+        (None, None) => Ok(None),
+    }
+}
+
+fn prompt(parameters: &Parameters) -> Result<HashSet<Prompt>, &'static str> {
+    let words = parameters.get("prompt").unwrap_or_default().split(' ').filter(|w| !w.is_empty());
+    let prompt: HashSet<Prompt> = words
+        .map(|word| match word {
+            "none" => Ok(Prompt::None),
+            "login" => Ok(Prompt::Login),
+            "consent" => Ok(Prompt::Consent),
+            "select_account" => Ok(Prompt::SelectAccount),
+            _ => Err("the prompt is unknown"),
+        })
+        .collect::<Result<_, _>>()?;
+    if prompt.contains(&Prompt::None) && prompt.len() > 1 {
+        return Err("prompt=none goes with no other prompt");
+    }
+    Ok(prompt)
+}
+
+fn max_age(parameters: &Parameters) -> Result<Option<Duration>, &'static str> {
+    let Some(text) = parameters.get("max_age") else { return Ok(None) };
+    match text.parse::<u32>() {
+        Ok(seconds) if text.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(Some(Duration::from_secs(u64::from(seconds))))
+        }
+        _ => Err("max_age must be a whole number of seconds"),
+    }
+}

@@ -1,0 +1,49 @@
+//! The server's metadata (OpenID Connect Discovery section 3, RFC 8414 section 2), the same at both
+//! well-known paths. Every URL is built from the configured issuer, never from the request.
+
+use serde_json::{Value, json};
+
+use super::{Call, jwks};
+use crate::client::{AuthMethod, GrantType};
+use crate::http::Response;
+use crate::keys::Algorithm;
+use crate::server::{AuthorizationServer, path};
+use crate::token::claims;
+
+pub(crate) fn answer(call: &Call<'_>) -> Response {
+    jwks::for_everyone(call, || metadata(call.server))
+}
+
+fn metadata(server: &AuthorizationServer) -> Value {
+    let issuer = server.issuer().as_str();
+    let at = |path: &str| format!("{issuer}{path}");
+    let secret_methods = [AuthMethod::Basic.as_str(), AuthMethod::Post.as_str()];
+    let all_methods = [secret_methods.as_slice(), &[AuthMethod::None.as_str()]].concat();
+    let grant_types =
+        [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": at(path::AUTHORIZE),
+        "token_endpoint": at(path::TOKEN),
+        "userinfo_endpoint": at(path::USERINFO),
+        "jwks_uri": at(path::JWKS),
+        "revocation_endpoint": at(path::REVOKE),
+        "introspection_endpoint": at(path::INTROSPECT),
+        "scopes_supported": server.policy().scopes.iter().collect::<Vec<_>>(),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": grant_types.map(GrantType::as_str),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),
+        "token_endpoint_auth_methods_supported": all_methods,
+        "revocation_endpoint_auth_methods_supported": all_methods,
+        "introspection_endpoint_auth_methods_supported": secret_methods,
+        "code_challenge_methods_supported": ["S256"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "claims_supported": claims::supported().collect::<Vec<_>>(),
+        "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    })
+}

@@ -1,0 +1,89 @@
+//! Token introspection (RFC 7662), for clients that can authenticate.
+
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::token::{open, post_parameters};
+use crate::client::Client;
+use crate::client::authentication::authenticate_client;
+use crate::error::Misdeed;
+use crate::grant::{GrantId, State};
+use crate::http::Response;
+use crate::token::access_token;
+use crate::token::credential::{Credential, Kind};
+
+pub(crate) async fn answer(mut call: Call<'_>) -> Response {
+    let result = respond(&mut call).await;
+    call.conclude(result)
+}
+
+/// Whatever is dead, foreign or not a token is answered with `{"active":false}` and nothing else
+/// (RFC 7662 section 2.2).
+async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+    let parameters = post_parameters(call)?;
+    let client = authenticate_client(call, &parameters).await?;
+    // A public client proves nothing; answering it would let anybody test stolen tokens.
+    if client.is_public() {
+        return Err(Misdeed::ClientUnproved { basic: false });
+    }
+    let token = parameters.get("token").ok_or(Misdeed::Missing("token"))?;
+    let active = match open(call, Kind::Refresh, token).await? {
+        Some(credential) => refresh_token(call, &client, &credential).await?,
+        None => access_token(call, &client, token).await?,
+    };
+    let body = active.unwrap_or_else(|| json!({"active": false}));
+    Ok(Response::json(200, &body))
+}
+
+async fn access_token(
+    call: &Call<'_>,
+    client: &Client,
+    token: &str,
+) -> Result<Option<Value>, Misdeed> {
+    let token = match access_token::live(call.server, token, call.now).await {
+        Ok(live) => live.token,
+        Err(Misdeed::TokenInvalid(_)) => return Ok(None),
+        Err(unavailable) => return Err(unavailable),
+    };
+    // A token is for its own client, and for a resource server whose registered audience it has
+    // (RFC 7662 section 4).
+    let own = token.client_id == client.client_id;
+    let served = token.audience.iter().any(|audience| client.resources.contains(audience));
+    if !own && !served {
+        return Ok(None);
+    }
+    let mut body = Map::new();
+    body.insert("active".into(), true.into());
+    body.insert("token_type".into(), "Bearer".into());
+    body.extend(token.claims);
+    Ok(Some(Value::Object(body)))
+}
+
+async fn refresh_token(
+    call: &Call<'_>,
+    client: &Client,
+    credential: &Credential,
+) -> Result<Option<Value>, Misdeed> {
+    let server = call.server;
+    let id = GrantId::of_handle(server.issuer(), &credential.handle);
+    let Some(grant) = server.token_store().find(id).await? else { return Ok(None) };
+    let current =
+        matches!(grant.state, State::Active { generation, .. } if generation == credential.number);
+    let ended = call.now >= credential.expires_at.min(grant.expires_at);
+    if !current || ended || grant.client_id != client.client_id {
+        return Ok(None);
+    }
+    let owner = server.client_store().find(server.issuer(), &grant.client_id).await?;
+    let allowed = server.still_allowed(owner, Some(&grant.subject), grant.approved_at).await?;
+    if allowed.is_err() {
+        return Ok(None);
+    }
+    Ok(Some(json!({
+        "active": true,
+        "iss": server.issuer().as_str(),
+        "client_id": grant.client_id,
+        "sub": grant.subject,
+        "scope": grant.scope.to_string(),
+        "exp": credential.expires_at.min(grant.expires_at).secs(),
+    })))
+}

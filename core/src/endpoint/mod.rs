@@ -1,0 +1,63 @@
+//! The endpoints, a file each, and what they share: one call, and its answer's CORS headers.
+
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::env::Time;
+use crate::error::Misdeed;
+use crate::event::Event;
+use crate::http::{Request, Response};
+use crate::server::AuthorizationServer;
+
+pub(crate) mod authorize;
+pub(crate) mod cors;
+pub(crate) mod discovery;
+pub(crate) mod introspect;
+pub(crate) mod jwks;
+pub(crate) mod revoke;
+pub(crate) mod token;
+pub(crate) mod userinfo;
+
+/// One request on its way through an endpoint.
+pub(crate) struct Call<'a> {
+    pub(crate) server: &'a AuthorizationServer,
+    pub(crate) request: &'a Request,
+    pub(crate) now: Time,
+    /// The client, as soon as it is known who claims to call. Its origins decide about CORS, also
+    /// when the call is refused: a page that cannot read its error cannot mend it.
+    pub(crate) client: Option<Arc<Client>>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(server: &'a AuthorizationServer, request: &'a Request) -> Self {
+        Self { server, request, now: server.now(), client: None }
+    }
+
+    /// Turns a result into the answer, and a misdeed into an event too.
+    pub(crate) fn conclude(&self, result: Result<Response, Misdeed>) -> Response {
+        result.unwrap_or_else(|misdeed| {
+            self.report(&misdeed);
+            misdeed.response()
+        })
+    }
+
+    pub(crate) fn report(&self, misdeed: &Misdeed) {
+        self.server.emit(&Event::Refused {
+            endpoint: &self.request.path,
+            client_id: self.client.as_ref().map(|client| client.client_id.as_str()),
+            reason: reason(misdeed),
+        });
+    }
+}
+
+/// The misdeed with its sources: an operator needs to see why the store failed.
+fn reason(misdeed: &Misdeed) -> String {
+    let mut reason = misdeed.to_string();
+    let mut source = std::error::Error::source(misdeed);
+    while let Some(error) = source {
+        reason.push_str(": ");
+        reason.push_str(&error.to_string());
+        source = error.source();
+    }
+    reason
+}

@@ -1,0 +1,76 @@
+//! The UserInfo endpoint (OpenID Connect Core section 5.3).
+
+use serde_json::Value;
+
+use super::{Call, cors};
+use crate::error::Misdeed;
+use crate::http::{Method, Parameters, Request, Response};
+use crate::token::access_token::{self, Live};
+use crate::token::claims;
+
+pub(crate) async fn answer(mut call: Call<'_>) -> Response {
+    if cors::is_preflight(call.request) {
+        return cors::preflight(call.server, call.request, "GET, POST").await;
+    }
+    let result = respond(&mut call).await;
+    let response = call.conclude(result).header("vary", "Authorization");
+    cors::expose(call.server, call.request, call.client.as_deref(), response).await
+}
+
+async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+    let token = match call.request.method {
+        Method::Get | Method::Head | Method::Post => presented(call.request)?,
+        Method::Options | Method::Other => return Err(Misdeed::Method("GET, HEAD, POST, OPTIONS")),
+    };
+    let Live { token, client } = access_token::live(call.server, &token, call.now).await?;
+    call.client = Some(client);
+    let server = call.server;
+    if !token.audience.iter().any(|one| one == server.issuer().as_str()) {
+        return Err(Misdeed::TokenInvalid("it is meant for another audience"));
+    }
+    let subject = match &token.subject {
+        Some(subject) if token.scope.contains("openid") => subject,
+        _ => return Err(Misdeed::TokenScope("openid".to_owned())),
+    };
+    let mut body = claims::released(server.subjects().claims(subject).await?, &token.scope);
+    body.insert("sub".into(), subject.as_str().into());
+    Ok(Response::json(200, &Value::Object(body)))
+}
+
+/// The access token of a request: in the header, or in a form body (RFC 6750 section 2.2), never in
+/// both, and never in the URL, where proxies and histories keep it.
+fn presented(request: &Request) -> Result<String, Misdeed> {
+    let in_query = request.query_parameters().is_ok_and(|q| q.get("access_token").is_some());
+    let in_body = match request.method {
+        Method::Post if !request.body.is_empty() => {
+            // Bodies of other types carry no token; the header counts then.
+            let parameters = request.form_parameters().and_then(Parameters::strict);
+            parameters.ok().and_then(|form| form.get("access_token").map(str::to_owned))
+        }
+        _ => None,
+    };
+    match (bearer(request)?, in_body) {
+        (Some(_), Some(_)) => Err(Misdeed::TokenTransport),
+        (Some(token), None) | (None, Some(token)) => Ok(token),
+        (None, None) if in_query => Err(Misdeed::TokenTransport),
+        (None, None) => Err(Misdeed::TokenMissing),
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header.
+pub(crate) fn bearer(request: &Request) -> Result<Option<String>, Misdeed> {
+    let mut headers = request.all("authorization");
+    match (headers.next(), headers.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Misdeed::TokenTransport),
+        (Some(value), None) => {
+            let text = std::str::from_utf8(value).map_err(|_| Misdeed::TokenMissing)?;
+            match text.split_once(' ') {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                    Ok(Some(token.trim().to_owned()))
+                }
+                _ => Err(Misdeed::TokenMissing),
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Every misdeed has a name, and exactly one place turns names into wire codes.
+//!
+//! An error has three readers. The peer gets a code of the RFC, uniform where a difference would
+//! tell a stranger something. The operator gets the exact misdeed, in an event. The embedder
+//! matches on [`BuildError`](crate::BuildError), [`RegistryError`](crate::RegistryError) and
+//! [`InteractionError`](crate::InteractionError).
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+use crate::env::RandomnessUnavailable;
+use crate::grant::Field;
+use crate::http::Response;
+use crate::keys::KeyError;
+use crate::store::StoreError;
+use crate::subject::SubjectError;
+
+/// What a peer did wrong, or what kept us from answering.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Misdeed {
+    #[error("the request is too large")]
+    TooLarge,
+    #[error("a parameter is not valid percent-encoded UTF-8")]
+    BadEscape,
+    #[error("a parameter is repeated")]
+    Repeated,
+    #[error("a parameter has a control character")]
+    ControlCharacter,
+    #[error("the content type is not application/x-www-form-urlencoded")]
+    NotAForm,
+    #[error("the body is encoded (content-encoding)")]
+    BodyEncoded,
+    #[error("credentials or parameters are in the query string")]
+    ParametersInQuery,
+    #[error("the parameter {0} is missing")]
+    Missing(&'static str),
+    #[error("the method is not allowed here")]
+    Method(&'static str),
+    #[error("there is nothing at this path")]
+    NotFound,
+
+    #[error("several ways of client authentication were used")]
+    SeveralAuthentications,
+    #[error("the client is not identified")]
+    ClientNotIdentified,
+    #[error("the client is unknown")]
+    ClientUnknown { basic: bool },
+    #[error("the client is not active")]
+    ClientInactive { basic: bool },
+    #[error("the client did not prove its identity")]
+    ClientUnproved { basic: bool },
+
+    #[error("the grant type is unknown")]
+    GrantTypeUnknown,
+    #[error("the client is not registered for this grant type")]
+    GrantTypeNotRegistered,
+    #[error("the scope is malformed")]
+    ScopeMalformed,
+    #[error("the scope is not available to this client")]
+    ScopeUnavailable,
+
+    #[error("the code is unknown, expired, spent, or another client's")]
+    CodeDead,
+    #[error("the code was used before: the grant is revoked")]
+    CodeReused,
+    #[error("the code's {0:?} does not match")]
+    CodeMismatch(Field),
+    #[error("the refresh token is unknown, expired, revoked, or another client's")]
+    RefreshDead,
+    #[error("the refresh token was used before: the grant is revoked")]
+    RefreshReused,
+    #[error("the grant is not allowed any more: {0}")]
+    NoLongerAllowed(Denied),
+
+    #[error("no access token was presented")]
+    TokenMissing,
+    #[error("an access token was presented in two places or a wrong one")]
+    TokenTransport,
+    #[error("the access token is not valid: {0}")]
+    TokenInvalid(&'static str),
+    #[error("the access token lacks the scope {0}")]
+    TokenScope(String),
+
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+}
+
+/// Why a grant that exists must not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    #[error("the client is gone or inactive")]
+    Client,
+    #[error("the grant is older than the client's barrier")]
+    ClientBarrier,
+    #[error("the subject is gone or disabled")]
+    Subject,
+    #[error("the grant is older than the subject's barrier")]
+    SubjectBarrier,
+}
+
+/// An error as it goes over the wire.
+pub(crate) struct Wire {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) description: Cow<'static, str>,
+    /// The authentication scheme to challenge for.
+    pub(crate) challenge: Option<&'static str>,
+}
+
+impl Misdeed {
+    /// The one mapping from misdeeds to wire codes.
+    ///
+    /// Descriptions are fixed texts: nothing that came in goes out again. Unknown, expired, spent
+    /// and foreign credentials share one description, so that probing teaches nothing; a live code
+    /// of the authenticated client is answered by name, because that is a developer's mistake.
+    pub(crate) fn wire(&self) -> Wire {
+        use Misdeed as M;
+        let (status, code, description): (u16, _, Cow<'static, str>) = match self {
+            M::TooLarge => {
+                (400, "invalid_request", "the request has too many or too long parameters".into())
+            }
+            M::BadEscape => {
+                (400, "invalid_request", "a parameter is not valid percent-encoded UTF-8".into())
+            }
+            M::Repeated => (400, "invalid_request", "a parameter is repeated".into()),
+            M::ControlCharacter => {
+                (400, "invalid_request", "a parameter has a control character".into())
+            }
+            M::NotAForm => (
+                400,
+                "invalid_request",
+                "the content type must be application/x-www-form-urlencoded".into(),
+            ),
+            M::BodyEncoded => {
+                (415, "invalid_request", "encoded request bodies are not accepted".into())
+            }
+            M::ParametersInQuery => {
+                (400, "invalid_request", "parameters belong in the request body".into())
+            }
+            M::Missing(name) => {
+                (400, "invalid_request", format!("the parameter {name} is missing").into())
+            }
+            M::Method(_) => (405, "invalid_request", "this method is not allowed here".into()),
+            M::NotFound => (404, "invalid_request", "there is nothing at this path".into()),
+
+            M::SeveralAuthentications => {
+                (400, "invalid_request", "use one way of client authentication".into())
+            }
+            M::ClientNotIdentified
+            | M::ClientUnknown { .. }
+            | M::ClientInactive { .. }
+            | M::ClientUnproved { .. } => {
+                (401, "invalid_client", "client authentication failed".into())
+            }
+
+            M::GrantTypeUnknown => {
+                (400, "unsupported_grant_type", "this grant type is not supported".into())
+            }
+            M::GrantTypeNotRegistered => (
+                400,
+                "unauthorized_client",
+                "the client is not registered for this grant type".into(),
+            ),
+            M::ScopeMalformed => (400, "invalid_scope", "the scope is malformed".into()),
+            M::ScopeUnavailable => (
+                400,
+                "invalid_scope",
+                "the scope is not available to this client or exceeds what was granted".into(),
+            ),
+
+            M::CodeDead | M::CodeReused => (
+                400,
+                "invalid_grant",
+                "the authorization code is invalid, expired or was already used".into(),
+            ),
+            M::CodeMismatch(Field::RedirectUri) => (
+                400,
+                "invalid_grant",
+                "redirect_uri_mismatch: redirect_uri is not the one of the authorization request"
+                    .into(),
+            ),
+            M::CodeMismatch(Field::Verifier) => (
+                400,
+                "invalid_grant",
+                "invalid_code_verifier: code_verifier does not match the code_challenge".into(),
+            ),
+            M::CodeMismatch(Field::Scope) => {
+                (400, "invalid_scope", "the scope exceeds what was granted".into())
+            }
+            M::CodeMismatch(_) => (
+                400,
+                "invalid_grant",
+                "the authorization code is invalid, expired or was already used".into(),
+            ),
+            M::RefreshDead | M::RefreshReused => (
+                400,
+                "invalid_grant",
+                "the refresh token is invalid, expired or was revoked".into(),
+            ),
+            M::NoLongerAllowed(_) => {
+                (400, "invalid_grant", "the grant is not valid any more".into())
+            }
+
+            M::TokenMissing => (401, "", "".into()),
+            M::TokenTransport => (
+                400,
+                "invalid_request",
+                "present the access token once, in the Authorization header".into(),
+            ),
+            M::TokenInvalid(_) => {
+                (401, "invalid_token", "the access token is invalid, expired or was revoked".into())
+            }
+            M::TokenScope(_) => (
+                403,
+                "insufficient_scope",
+                "the access token does not have the scope that this needs".into(),
+            ),
+
+            M::Store(_) => {
+                (503, "temporarily_unavailable", "the server cannot answer now: try again".into())
+            }
+            M::Subject(_) => {
+                (503, "temporarily_unavailable", "the server cannot answer now: try again".into())
+            }
+            M::Keys(_) | M::Randomness(_) => {
+                (503, "server_error", "the server cannot answer now".into())
+            }
+        };
+        let challenge = match self {
+            M::ClientUnknown { basic: true }
+            | M::ClientInactive { basic: true }
+            | M::ClientUnproved { basic: true } => Some("Basic"),
+            M::TokenMissing | M::TokenInvalid(_) | M::TokenScope(_) | M::TokenTransport => {
+                Some("Bearer")
+            }
+            _ => None,
+        };
+        Wire { status, code, description, challenge }
+    }
+
+    /// The JSON answer of an endpoint for machines (RFC 6749 section 5.2, RFC 6750 section 3).
+    pub(crate) fn response(&self) -> Response {
+        let wire = self.wire();
+        // A request without any credentials is told the scheme and nothing else (RFC 6750
+        // section 3.1). Its body still helps a developer.
+        let code = if wire.code.is_empty() { "invalid_token" } else { wire.code };
+        let description = match &*wire.description {
+            "" => "an access token is needed",
+            text => text,
+        };
+        let mut response =
+            Response::json(wire.status, &json!({"error": code, "error_description": description}));
+        if wire.status == 503 {
+            response = response.header("retry-after", "1");
+        }
+        match (self, wire.challenge) {
+            (Misdeed::Method(allow), _) => response.header("allow", *allow),
+            (_, Some("Basic")) => {
+                response.header("www-authenticate", "Basic realm=\"oauth2\", charset=\"UTF-8\"")
+            }
+            (Misdeed::TokenMissing, _) => response.header("www-authenticate", "Bearer"),
+            // Some clients read only quoted values, so all are quoted.
+            (Misdeed::TokenScope(scope), _) => response.header(
+                "www-authenticate",
+                format!("Bearer error=\"{code}\", error_description=\"{description}\", scope=\"{scope}\""),
+            ),
+            (_, Some(_)) => response.header(
+                "www-authenticate",
+                format!("Bearer error=\"{code}\", error_description=\"{description}\""),
+            ),
+            (_, None) => response,
+        }
+    }
+}

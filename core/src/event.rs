@@ -1,0 +1,113 @@
+//! What happened, for the host's audit log and alarms.
+
+use crate::grant::GrantId;
+
+/// Something that happened. Identifiers only: no event carries a credential, a secret or a
+/// person's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A person approved a client (or had before, or the client is the operator's own).
+    Approved {
+        /// The new grant.
+        grant: GrantId,
+        /// The client.
+        client_id: &'a str,
+        /// Who approved.
+        subject: &'a str,
+    },
+    /// A person refused.
+    DeniedByUser {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A code was exchanged for tokens.
+    CodeRedeemed {
+        /// The grant.
+        grant: GrantId,
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A refresh token was exchanged for tokens.
+    Refreshed {
+        /// The grant.
+        grant: GrantId,
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A client got a token on its own behalf.
+    ClientCredentialsIssued {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A spent code or refresh token came back with all its bindings right: it was stolen, or its
+    /// owner lost a race with a thief. The grant is revoked. **Wire this one up.**
+    ReuseDetected {
+        /// The grant, revoked now.
+        grant: GrantId,
+        /// The client.
+        client_id: &'a str,
+        /// Whose grant it was.
+        subject: &'a str,
+        /// Whether a code came back; otherwise it was a refresh token.
+        code: bool,
+    },
+    /// A token was revoked by its client (RFC 7009).
+    TokenRevoked {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A request was refused.
+    Refused {
+        /// The path that was asked.
+        endpoint: &'a str,
+        /// The client, when it was identified.
+        client_id: Option<&'a str>,
+        /// The exact misdeed, in a sentence.
+        reason: String,
+    },
+    /// A client was registered.
+    ClientCreated {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A client was changed.
+    ClientUpdated {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A client got a new secret.
+    ClientSecretRotated {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A client was switched off and its grants ended.
+    ClientRevoked {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// A client was removed.
+    ClientRemoved {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// New keys were published; they sign from `active_from` (seconds since the epoch) on.
+    KeysRotated {
+        /// When they begin to sign.
+        active_from: i64,
+    },
+}
+
+/// Where events go. Called within requests: hand the event over and return.
+pub trait Events: Send + Sync + 'static {
+    /// Takes one event.
+    fn on(&self, event: &Event<'_>);
+}
+
+/// Drops every event.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NoEvents;
+
+impl Events for NoEvents {
+    fn on(&self, _: &Event<'_>) {}
+}

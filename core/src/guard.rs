@@ -1,0 +1,83 @@
+//! The guard: protects the host's own API with this server's access tokens.
+
+use std::borrow::Cow;
+
+use crate::endpoint::userinfo::bearer;
+use crate::endpoint::{Call, cors};
+use crate::error::Misdeed;
+use crate::http::{Request, Response};
+use crate::server::AuthorizationServer;
+use crate::token::access_token::{self, AccessToken, Live};
+
+/// Checks the access tokens of requests to the host's own API: signature, type, audience, expiry,
+/// scope, and that grant, client and subject still stand, so that a revocation bites at once.
+///
+/// It answers as RFC 6750 section 3 says, and browsers of the client's registered origins may read
+/// all its answers; preflights included.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    server: AuthorizationServer,
+    scopes: Vec<String>,
+}
+
+/// What the guard says to a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// The request may pass. Add the headers to the host's answer: they let the client's pages
+    /// read it.
+    Admitted(Box<AccessToken>, Vec<(&'static str, Cow<'static, str>)>),
+    /// Answer this instead: a challenge, or the answer to a preflight.
+    Answered(Response),
+}
+
+impl Guard {
+    /// A guard that wants a valid token.
+    #[must_use]
+    pub fn new(server: &AuthorizationServer) -> Self {
+        Self { server: server.clone(), scopes: Vec::new() }
+    }
+
+    /// The guard wants this scope too.
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// Judges a request by its headers; the body is not looked at.
+    pub async fn admit(&self, request: &Request) -> Admission {
+        if cors::is_preflight(request) {
+            let methods = "GET, HEAD, POST, PUT, PATCH, DELETE";
+            return Admission::Answered(cors::preflight(&self.server, request, methods).await);
+        }
+        let mut call = Call::new(&self.server, request);
+        let checked = self.check(&mut call).await;
+        let client = call.client.as_deref();
+        match checked {
+            Ok(token) => {
+                let bare = Response { status: 200, headers: Vec::new(), body: Vec::new() };
+                let exposed = cors::expose(&self.server, request, client, bare).await;
+                Admission::Admitted(Box::new(token), exposed.headers)
+            }
+            Err(misdeed) => {
+                let response = call.conclude(Err(misdeed));
+                let response = cors::expose(&self.server, request, client, response).await;
+                Admission::Answered(response)
+            }
+        }
+    }
+
+    async fn check(&self, call: &mut Call<'_>) -> Result<AccessToken, Misdeed> {
+        let token = bearer(call.request)?.ok_or(Misdeed::TokenMissing)?;
+        let Live { token, client } = access_token::live(&self.server, &token, call.now).await?;
+        call.client = Some(client);
+        let accepted = self.server.policy().audience(self.server.issuer());
+        if !token.audience.iter().any(|audience| accepted.contains(audience)) {
+            return Err(Misdeed::TokenInvalid("it is meant for another audience"));
+        }
+        match self.scopes.iter().find(|scope| !token.scope.contains(scope)) {
+            Some(missing) => Err(Misdeed::TokenScope(missing.clone())),
+            None => Ok(token),
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The interaction: how an authorization request goes through the host's pages.
+//!
+//! The host's page resumes the ticket, says who is signed in, and gets what to do next. The types
+//! are the order of events: a grant can only be approved by a [`Consent`], which only exists for a
+//! session that satisfies the request. Approving without a login does not compile.
+//!
+//! ```no_run
+//! # use grantor::{AuthorizationServer, InteractionError, Next, Response, Session};
+//! # fn login_page(_: &grantor::Pending) -> Response { todo!() }
+//! # fn consent_page(_: &grantor::Consent) -> Response { todo!() }
+//! async fn sign_in(
+//!     server: &AuthorizationServer,
+//!     ticket: &str,
+//!     session: Option<Session>,
+//! ) -> Result<Response, InteractionError> {
+//!     Ok(match server.resume(ticket).await?.proceed(session).await? {
+//!         Next::SignIn(pending, _why) => login_page(&pending),
+//!         Next::Consent(consent) => consent_page(&consent), // its form leads to approve or deny
+//!         Next::Done(response) => response,
+//!     })
+//! }
+//! ```
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::client::{Client, GrantType};
+use crate::endpoint::authorize::{self, AuthorizationRequest, Prompt, Refusal};
+use crate::env::Time;
+use crate::error::{Denied, Misdeed};
+use crate::event::Event;
+use crate::grant::{Grant, GrantId, State};
+use crate::http::{Request, Response};
+use crate::policy::RefreshPolicy;
+use crate::scope::Scope;
+use crate::server::{AuthorizationServer, path};
+use crate::store::{Inserted, Remembered};
+use crate::subject::SubjectStatus;
+use crate::token::credential::{Credential, Kind};
+
+pub(crate) mod ticket;
+
+use ticket::Ticket;
+
+/// Who is signed in at the host, and since when.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Session {
+    /// The subject: an identifier that never changes and is never used again.
+    pub subject: String,
+    /// The host's id of this session. Only hashes of it leave the engine.
+    pub id: String,
+    /// When the person last proved who they are, to the millisecond.
+    pub auth_time: Time,
+    /// The authentication context class that was reached, if the host has any.
+    pub acr: Option<String>,
+    /// How they proved it (RFC 8176), such as `pwd`.
+    pub amr: Vec<String>,
+}
+
+impl Session {
+    /// A session of a subject.
+    pub fn new(subject: impl Into<String>, id: impl Into<String>, auth_time: Time) -> Self {
+        let (subject, id) = (subject.into(), id.into());
+        Self { subject, id, auth_time, acr: None, amr: Vec::new() }
+    }
+
+    /// The session id that tokens carry: a hash, so that it is never the host's cookie.
+    #[must_use]
+    pub fn sid(&self, server: &AuthorizationServer) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"grantor sid\0");
+        hash.update(server.issuer().as_str().as_bytes());
+        hash.update(b"\0");
+        hash.update(self.id.as_bytes());
+        let hash = hash.finalize();
+        BASE64_URL_SAFE_NO_PAD.encode(hash.get(..16).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("subject", &self.subject)
+            .field("auth_time", &self.auth_time)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An interaction that cannot go on. Show [`InteractionError::into_response`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InteractionError {
+    /// The ticket has expired or its client has changed: the response starts again, goes back to
+    /// the client, or is an error page.
+    #[error("the authorization request cannot go on")]
+    Refused(Box<Response>),
+}
+
+impl InteractionError {
+    /// What to answer the browser.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        match self {
+            InteractionError::Refused(response) => *response,
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// Opens the ticket of an authorization request.
+    ///
+    /// # Errors
+    /// When the ticket is not ours, too old (the response then enters the authorize endpoint
+    /// again), or its client would not be allowed to ask now.
+    pub async fn resume(&self, ticket: &str) -> Result<Interaction, InteractionError> {
+        let opened = self.open_ticket(ticket).await;
+        opened.map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn open_ticket(&self, text: &str) -> Result<Interaction, Refusal> {
+        let now = self.now();
+        let ticket = match Ticket::open(self, &self.ring(), text) {
+            Some(ticket) => Some(ticket),
+            // Another process may have sealed it with a newer key.
+            None => {
+                let ring = self.keys().reload_for_unknown(now).await;
+                Ticket::open(self, &*ring.map_err(|error| Refusal::Machine(error.into()))?, text)
+            }
+        };
+        let ticket = ticket.ok_or(Refusal::page(
+            "invalid_request",
+            "This sign-in link is not valid. Go back to the application and start again.",
+        ))?;
+        if ticket.is_expired(now) {
+            let again = format!("{}{}?{}", self.issuer(), path::AUTHORIZE, ticket.query());
+            return Err(Refusal::Again(Box::new(Response::see_other(&again))));
+        }
+        let client = authorize::find_client(self, &ticket.parameters).await?;
+        let request = AuthorizationRequest::validate(&ticket.parameters, &client)?;
+        Ok(Interaction { server: self.clone(), client, request, ticket })
+    }
+
+    fn refused(&self, refusal: Refusal) -> InteractionError {
+        // Whoever comes here is a person with a browser.
+        let response = refusal.into_response(self, &Request::get("/"));
+        InteractionError::Refused(Box::new(response))
+    }
+}
+
+/// A validated authorization request, before anybody said who is signed in.
+#[derive(Debug)]
+pub struct Interaction {
+    server: AuthorizationServer,
+    client: Arc<Client>,
+    request: AuthorizationRequest,
+    ticket: Ticket,
+}
+
+/// What the host does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Show the login page. After the login, resume the same ticket.
+    SignIn(Pending, SignInReason),
+    /// Show the consent page.
+    Consent(Consent),
+    /// Send this response: there is nothing to ask.
+    Done(Response),
+}
+
+/// Why a login is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignInReason {
+    /// Nobody is signed in.
+    NotSignedIn,
+    /// The client wants a fresh login (`prompt=login`).
+    Fresh,
+    /// The last login is too long ago for the client (`max_age`).
+    TooOld,
+    /// The client wants the account to be chosen (`prompt=select_account`).
+    SelectAccount,
+    /// The account that is signed in is disabled.
+    Disabled,
+}
+
+impl Interaction {
+    /// Says who is signed in, and gets what to do next.
+    ///
+    /// # Errors
+    /// When a store or the host's people cannot be asked.
+    pub async fn proceed(self, session: Option<Session>) -> Result<Next, InteractionError> {
+        let server = self.server.clone();
+        self.next(session).await.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
+    }
+
+    async fn next(self, session: Option<Session>) -> Result<Next, Misdeed> {
+        let silent = self.request.prompt.contains(&Prompt::None);
+        let session = match self.satisfying(session).await? {
+            Ok(session) => session,
+            Err(_) if silent => {
+                return Ok(self.error("login_required", "nobody is signed in who would do"));
+            }
+            Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
+        };
+        if !self.client.asks_for_consent() {
+            let scope = self.request.scope.clone();
+            let consent = Consent { interaction: self, session, remembered: None };
+            return Ok(Next::Done(consent.grant(&scope, false).await?));
+        }
+        let (issuer, client_id) = (self.server.issuer(), &self.client.client_id);
+        let remembered =
+            self.server.token_store().remembered(issuer, &session.subject, client_id).await?;
+        // Nobody can tell a native application from one that pretends to be it (RFC 8252 section
+        // 8.6), so its consent is asked each time.
+        let remembered = remembered.filter(|_| !self.client.native);
+        let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
+        let asked_for = self.request.prompt.contains(&Prompt::Consent);
+        let consent = Consent { interaction: self, session, remembered };
+        if covered && !asked_for {
+            let scope = consent.interaction.request.scope.clone();
+            return Ok(Next::Done(consent.grant(&scope, false).await?));
+        }
+        if silent {
+            return Ok(consent.interaction.error("consent_required", "the person must be asked"));
+        }
+        Ok(Next::Consent(consent))
+    }
+
+    /// The session, if it is enough for this request.
+    async fn satisfying(
+        &self,
+        session: Option<Session>,
+    ) -> Result<Result<Session, SignInReason>, Misdeed> {
+        let Some(session) = session else { return Ok(Err(SignInReason::NotSignedIn)) };
+        let asked = self.ticket.issued_at;
+        // A login after the request was made satisfies every wish for a fresh one, so that the
+        // page does not ask for ever.
+        if session.auth_time < asked {
+            if self.request.prompt.contains(&Prompt::Login) {
+                return Ok(Err(SignInReason::Fresh));
+            }
+            if self.request.prompt.contains(&Prompt::SelectAccount) {
+                return Ok(Err(SignInReason::SelectAccount));
+            }
+            if self.request.max_age.is_some_and(|age| session.auth_time.plus(age) < asked) {
+                return Ok(Err(SignInReason::TooOld));
+            }
+        }
+        match self.server.subjects().status(&session.subject).await? {
+            SubjectStatus::Active { .. } => Ok(Ok(session)),
+            SubjectStatus::Disabled => Ok(Err(SignInReason::Disabled)),
+        }
+    }
+
+    fn error(&self, code: &'static str, description: &'static str) -> Next {
+        Next::Done(self.request.redirect.error(&self.server, code, description))
+    }
+
+    fn denied(&self) -> Response {
+        self.server.emit(&Event::DeniedByUser { client_id: &self.client.client_id });
+        self.request.redirect.error(&self.server, "access_denied", "the person refused")
+    }
+}
+
+/// A request that waits for a login.
+#[derive(Debug)]
+pub struct Pending(Interaction);
+
+impl Pending {
+    /// The client, for its name and logo.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// Who the client thinks is there: a proposal for the user name field. Data, not markup.
+    #[must_use]
+    pub fn login_hint(&self) -> Option<&str> {
+        self.0.request.login_hint.as_deref()
+    }
+
+    /// The ticket, for the page's form.
+    #[must_use]
+    pub fn ticket(&self) -> String {
+        self.0.ticket.to_string()
+    }
+
+    /// What the page's Content-Security-Policy must list in `form-action` beside `'self'`: browsers
+    /// apply it to the redirect that follows the form.
+    #[must_use]
+    pub fn form_action(&self) -> String {
+        self.0.request.redirect.uri.form_action()
+    }
+
+    /// The host that the person will be sent back to.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        self.0.request.redirect.uri.host()
+    }
+
+    /// The person does not want to sign in.
+    #[must_use]
+    pub fn deny(self) -> Response {
+        self.0.denied()
+    }
+}
+
+/// A request of a signed-in person that waits for their decision.
+///
+/// Show it on a page whose form is bound to the person's session (a CSRF token): approving must
+/// come from that form and nowhere else.
+#[derive(Debug)]
+pub struct Consent {
+    interaction: Interaction,
+    session: Session,
+    remembered: Option<Remembered>,
+}
+
+impl Consent {
+    /// The client, for its name and logo.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.interaction.client
+    }
+
+    /// The subject who is asked.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.session.subject
+    }
+
+    /// The ticket, for the page's form.
+    #[must_use]
+    pub fn ticket(&self) -> String {
+        self.interaction.ticket.to_string()
+    }
+
+    /// Everything that the client asks for.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.interaction.request.scope
+    }
+
+    /// What of it the person has not granted before.
+    #[must_use]
+    pub fn new_scope(&self) -> Scope {
+        match &self.remembered {
+            Some(remembered) => self.scope().without(&remembered.scope),
+            None => self.scope().clone(),
+        }
+    }
+
+    /// See [`Pending::form_action`].
+    #[must_use]
+    pub fn form_action(&self) -> String {
+        self.interaction.request.redirect.uri.form_action()
+    }
+
+    /// The host that the person will be sent back to.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        self.interaction.request.redirect.uri.host()
+    }
+
+    /// The person allows `scope`. What they granted before stays granted; nothing is granted that
+    /// was not asked for. Approving one request twice answers the same redirect.
+    ///
+    /// # Errors
+    /// When a store or the host's people cannot be asked. Nothing is granted then.
+    pub async fn approve(self, scope: &Scope) -> Result<Response, InteractionError> {
+        let server = self.interaction.server.clone();
+        let granted = self.grant(scope, true).await;
+        granted.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
+    }
+
+    /// The person refuses. Of an approval and a refusal of the same request, the first wins.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn deny(self) -> Result<Response, InteractionError> {
+        let server = self.interaction.server.clone();
+        let refused = async {
+            let now = server.now();
+            let handle = self.interaction.ticket.grant_handle(&server, &self.session.id)?;
+            let mut grant = self.record(&handle, Scope::empty(), now);
+            grant.state = State::Revoked;
+            self.conclude(grant, handle, None).await
+        };
+        refused.await.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
+    }
+
+    async fn grant(self, approved: &Scope, remember: bool) -> Result<Response, Misdeed> {
+        let server = &self.interaction.server;
+        let requested = &self.interaction.request.scope;
+        let granted = match &self.remembered {
+            Some(remembered) => requested.intersection(&approved.union(&remembered.scope)),
+            None => requested.intersection(approved),
+        };
+        if granted.is_empty() {
+            return Ok(self.interaction.denied());
+        }
+        let now = server.now();
+        let client = Some(self.interaction.client.clone());
+        if let Err(denied) = server.still_allowed(client, Some(&self.session.subject), now).await? {
+            return Ok(self.not_allowed(denied));
+        }
+        let handle = self.interaction.ticket.grant_handle(server, &self.session.id)?;
+        let remember = remember.then(|| Remembered {
+            issuer: server.issuer().clone(),
+            subject: self.session.subject.clone(),
+            client_id: self.interaction.client.client_id.clone(),
+            scope: granted.clone(),
+            granted_at: now,
+        });
+        let grant = self.record(&handle, granted, now);
+        self.conclude(grant, handle, remember).await
+    }
+
+    fn not_allowed(&self, denied: Denied) -> Response {
+        let description = match denied {
+            Denied::Client | Denied::ClientBarrier => "the client is not active",
+            Denied::Subject | Denied::SubjectBarrier => "the account is not active",
+        };
+        self.interaction.request.redirect.error(
+            &self.interaction.server,
+            "access_denied",
+            description,
+        )
+    }
+
+    /// Stores the decision unless one stands already, and answers the one that stands.
+    async fn conclude(
+        &self,
+        grant: Grant,
+        handle: [u8; 16],
+        remember: Option<Remembered>,
+    ) -> Result<Response, Misdeed> {
+        let server = &self.interaction.server;
+        let standing = match server.token_store().insert(grant.clone(), remember).await? {
+            Inserted::New => {
+                if grant.state == State::Approved {
+                    server.emit(&Event::Approved {
+                        grant: grant.id,
+                        client_id: &grant.client_id,
+                        subject: &grant.subject,
+                    });
+                }
+                grant
+            }
+            Inserted::Existing(existing) => *existing,
+        };
+        if standing.state == State::Revoked {
+            return Ok(self.interaction.denied());
+        }
+        let code = Credential {
+            kind: Kind::Code,
+            handle,
+            number: 0,
+            expires_at: standing.code_expires_at,
+        };
+        let code = code.seal(&server.ring(), server.issuer(), standing.approved_at)?;
+        Ok(self.interaction.request.redirect.respond(server, &[("code", code.expose())]))
+    }
+
+    /// The grant that approving makes. Every lifetime is copied in now, so that a later change of
+    /// the policy moves no promise.
+    fn record(&self, handle: &[u8; 16], scope: Scope, now: Time) -> Grant {
+        let Interaction { server, client, request, .. } = &self.interaction;
+        let policy = server.policy();
+        let refreshes = client.may(GrantType::RefreshToken)
+            && match policy.refresh {
+                RefreshPolicy::ClientGrant => true,
+                RefreshPolicy::OfflineAccess => scope.contains("offline_access"),
+            };
+        let refresh_idle = refreshes.then(|| policy.refresh_token_idle(client));
+        let code_expires_at = now.plus(policy.code_lifetime);
+        let expires_at = match refresh_idle {
+            Some(_) => now.plus(policy.refresh_token_absolute),
+            // Long enough for the tokens of a code that is redeemed at the last moment.
+            None => code_expires_at
+                .plus(policy.access_token_lifetime(client).max(policy.id_token_lifetime(client))),
+        };
+        Grant {
+            id: GrantId::of_handle(server.issuer(), handle),
+            issuer: server.issuer().clone(),
+            client_id: client.client_id.clone(),
+            subject: self.session.subject.clone(),
+            scope,
+            redirect_uri: request.redirect.uri.as_str().to_owned(),
+            redirect_uri_named: request.redirect_uri_named,
+            challenge: request.challenge,
+            nonce: request.nonce.clone(),
+            auth_time: self.session.auth_time,
+            acr: self.session.acr.clone(),
+            amr: self.session.amr.clone(),
+            sid: Some(self.session.sid(server)),
+            approved_at: now,
+            code_expires_at,
+            refresh_idle,
+            expires_at,
+            state: State::Approved,
+        }
+    }
+}

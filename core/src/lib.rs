@@ -1,0 +1,92 @@
+//! Grantor: an embeddable OAuth 2.1 / OpenID Connect authorization-server engine.
+//!
+//! ```text
+//!  browser ──▶ /oauth2/authorize ──▶ host's /login?ticket=… ──▶ /callback?code=…
+//!                  validates            resume → proceed → approve        │
+//!                                                                         ▼
+//!  client  ◀── tokens ◀── Grant::apply ◀── authenticated client ◀── /oauth2/token
+//! ```
+//!
+//! A host gives an [`AuthorizationServer`] three things: where records live ([`store`]), who its
+//! people are ([`Subjects`]), and a page where they sign in ([`Interaction`]). The server answers
+//! the protocol's paths with [`AuthorizationServer::handle`], in plain [`Request`]s and
+//! [`Response`]s; an adapter moves the bytes of its web framework.
+//!
+//! ```
+//! use grantor::store::Memory;
+//! use grantor::{AuthorizationServer, Claims, Client, MasterKey, Request, Scope, Subjects};
+//! use grantor::{SubjectError, SubjectStatus, SystemEnvironment, Time};
+//!
+//! struct People;
+//!
+//! #[async_trait::async_trait]
+//! impl Subjects for People {
+//!     async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
+//!         Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
+//!     }
+//!     async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
+//!         Ok(Claims::new())
+//!     }
+//! }
+//!
+//! # pollster::block_on(async {
+//! let server = AuthorizationServer::builder("https://id.example.com")
+//!     .store(Memory::new())
+//!     .subjects(People)
+//!     .master_key(MasterKey::generate(&SystemEnvironment)?)
+//!     .interaction("/login")
+//!     .build()
+//!     .await?;
+//!
+//! let mut client = Client::public("client_shop", "Shop");
+//! client.redirect_uris = vec!["https://shop.example.com/callback".into()];
+//! client.scope = Scope::parse("openid profile")?;
+//! server.clients().create(client).await?;
+//!
+//! let metadata = server.handle(&Request::get("/.well-known/openid-configuration")).await;
+//! assert_eq!(metadata.status, 200);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Where to read on: [`grant`] is the heart, a pure state machine; [`store`] is the contract of a
+//! backend, and `store_conformance!` (feature `conformance`) the same contract as tests.
+
+mod client;
+mod endpoint;
+mod env;
+mod error;
+mod event;
+pub mod grant;
+mod guard;
+mod http;
+mod interaction;
+mod issuer;
+mod keys;
+mod policy;
+mod scope;
+mod secret;
+mod server;
+pub mod store;
+mod subject;
+mod token;
+
+pub use client::{
+    AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, RegistryError,
+    SecretEntry, UnknownName,
+};
+pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
+pub use event::{Event, Events};
+pub use guard::{Admission, Guard};
+pub use http::{MAX_BODY, MAX_QUERY, Method, Request, Response};
+pub use interaction::{
+    Consent, Interaction, InteractionError, Next, Pending, Session, SignInReason,
+};
+pub use issuer::{Issuer, IssuerError};
+pub use keys::{Algorithm, KeyError, KeyInfo, MasterKey};
+pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
+pub use scope::{MAX_SCOPES, MalformedScope, Scope};
+pub use secret::{Secret, SecretDigest};
+pub use server::{AuthorizationServer, BuildError, Builder, MaintenanceError, PageError};
+pub use subject::{Claims, SubjectError, SubjectStatus, Subjects};
+pub use token::access_token::AccessToken;

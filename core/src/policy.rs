@@ -1,0 +1,186 @@
+//! What a server allows, and for how long.
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::issuer::Issuer;
+use crate::keys::Lifetimes;
+use crate::scope::Scope;
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+const fn days(n: u64) -> Duration {
+    minutes(n * 24 * 60)
+}
+
+/// No access or ID token lives longer than this, whatever a client is registered with: a signing
+/// key must be kept published for as long.
+pub const MAX_TOKEN_LIFETIME: Duration = days(30);
+
+/// Settings of a server. The defaults are safe; set fields to change them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Policy {
+    /// How long an authorization code lives: 60 seconds by default, 600 at most (RFC 6749 section
+    /// 4.1.2 recommends ten minutes as the maximum).
+    pub code_lifetime: Duration,
+    /// How long an access token lives, unless its client says otherwise: 10 minutes. Only checks
+    /// by this server see a revocation earlier.
+    pub access_token_lifetime: Duration,
+    /// How long an ID token lives, unless its client says otherwise: 10 minutes.
+    pub id_token_lifetime: Duration,
+    /// How long an unused refresh token lives, unless its client says otherwise: 14 days.
+    pub refresh_token_idle: Duration,
+    /// How long a grant lives, however often it is refreshed: 90 days. It never moves.
+    pub refresh_token_absolute: Duration,
+    /// When the refresh token is replaced at its use.
+    pub rotation: Rotation,
+    /// How long after a rotation the predecessor still gets the same answer: 60 seconds, at most
+    /// ten minutes. A browser application refreshes from several tabs at once, and a mobile one
+    /// loses answers; without a bound, a thief and the owner in lockstep would never be told
+    /// apart. Zero is strict.
+    pub retry_window: Duration,
+    /// When a refresh token is issued.
+    pub refresh: RefreshPolicy,
+    /// The audiences of access tokens beside the issuer itself: the APIs that accept them.
+    pub apis: Vec<String>,
+    /// The scopes that the server knows, for its discovery document.
+    pub scopes: Scope,
+    /// How often keys are replaced: 30 days.
+    pub rotate_keys_every: Duration,
+    /// How long new keys are published before they sign: 15 minutes. Longer than clients keep the
+    /// JWKS, which they are told to do for 5.
+    pub publish_keys_ahead: Duration,
+}
+
+/// When a refresh token is replaced at its use (RFC 9700 section 4.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rotation {
+    /// At every use, for every client: reuse of a stolen one is found out.
+    #[default]
+    Always,
+    /// For public clients alone; a confidential one's token is bound to its secret.
+    Public,
+    /// Never. For clients that cannot store a new one.
+    Never,
+}
+
+/// When a refresh token is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RefreshPolicy {
+    /// When the client is registered for the `refresh_token` grant.
+    #[default]
+    ClientGrant,
+    /// Only when `offline_access` was granted too (OpenID Connect Core section 11).
+    OfflineAccess,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            code_lifetime: minutes(1),
+            access_token_lifetime: minutes(10),
+            id_token_lifetime: minutes(10),
+            refresh_token_idle: days(14),
+            refresh_token_absolute: days(90),
+            rotation: Rotation::Always,
+            retry_window: minutes(1),
+            refresh: RefreshPolicy::ClientGrant,
+            apis: Vec::new(),
+            scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
+            rotate_keys_every: days(30),
+            publish_keys_ahead: minutes(15),
+        }
+    }
+}
+
+impl Policy {
+    /// Checks the settings as a whole; the sentence says what to mend.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let second = Duration::from_secs(1);
+        if self.code_lifetime < second || self.code_lifetime > minutes(10) {
+            return Err("code_lifetime must be between 1 and 600 seconds");
+        }
+        let tokens = [self.access_token_lifetime, self.id_token_lifetime];
+        if tokens.iter().any(|lifetime| *lifetime < second || *lifetime > MAX_TOKEN_LIFETIME) {
+            return Err("token lifetimes must be between 1 second and 30 days");
+        }
+        if self.refresh_token_idle < second || self.refresh_token_absolute < second {
+            return Err("refresh token lifetimes must be at least 1 second");
+        }
+        if self.refresh_token_absolute > days(3660) {
+            return Err("refresh_token_absolute must be at most ten years");
+        }
+        if self.retry_window > minutes(10) {
+            return Err(
+                "retry_window must be at most 600 seconds: without a bound, a thief and the owner could not be told apart",
+            );
+        }
+        if self.publish_keys_ahead < minutes(1) {
+            return Err(
+                "publish_keys_ahead must be at least 60 seconds: clients look for an unknown key at most once a minute",
+            );
+        }
+        if self.rotate_keys_every < self.publish_keys_ahead * 2 {
+            return Err("rotate_keys_every must be at least twice publish_keys_ahead");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn access_token_lifetime(&self, client: &Client) -> Duration {
+        client.access_token_lifetime.unwrap_or(self.access_token_lifetime).min(MAX_TOKEN_LIFETIME)
+    }
+
+    pub(crate) fn id_token_lifetime(&self, client: &Client) -> Duration {
+        client.id_token_lifetime.unwrap_or(self.id_token_lifetime).min(MAX_TOKEN_LIFETIME)
+    }
+
+    pub(crate) fn refresh_token_idle(&self, client: &Client) -> Duration {
+        client.refresh_token_lifetime.unwrap_or(self.refresh_token_idle)
+    }
+
+    pub(crate) fn rotates(&self, client: &Client) -> bool {
+        match self.rotation {
+            Rotation::Always => true,
+            Rotation::Public => client.is_public(),
+            Rotation::Never => false,
+        }
+    }
+
+    /// Who accepts our access tokens: this server, for userinfo, and the configured APIs.
+    pub(crate) fn audience(&self, issuer: &Issuer) -> Vec<String> {
+        let mut audience = vec![issuer.as_str().to_owned()];
+        audience.extend(self.apis.iter().filter(|api| *api != issuer.as_str()).cloned());
+        audience
+    }
+
+    pub(crate) fn key_lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            rotate_every: self.rotate_keys_every,
+            publish_ahead: self.publish_keys_ahead,
+            token: MAX_TOKEN_LIFETIME,
+            credential: self.refresh_token_absolute,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_consistent_and_dangerous_values_are_refused() {
+        assert_eq!(Policy::default().check(), Ok(()));
+        let refused = |change: fn(&mut Policy)| {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            policy.check().is_err()
+        };
+        assert!(refused(|p| p.code_lifetime = minutes(11)));
+        assert!(refused(|p| p.retry_window = minutes(11)));
+        assert!(refused(|p| p.access_token_lifetime = Duration::ZERO));
+        assert!(refused(|p| p.publish_keys_ahead = Duration::from_secs(59)));
+    }
+}

@@ -1,0 +1,250 @@
+//! A store in memory, for tests and examples. Nothing survives the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{
+    ClientStore, Inserted, KeyStore, Owner, Remembered, SealedRing, StoreError, TokenStore,
+};
+use crate::client::Client;
+use crate::env::Time;
+use crate::grant::{Grant, GrantId, Outcome, State, Step};
+use crate::issuer::Issuer;
+
+/// A store in memory. Clones share their contents.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    clients: BTreeMap<(Issuer, String), Slot>,
+    grants: BTreeMap<GrantId, Grant>,
+    remembered: BTreeMap<(Issuer, String, String), Remembered>,
+    rings: BTreeMap<Issuer, SealedRing>,
+}
+
+/// A client's place, which outlives the client: ids are never used again.
+#[derive(Debug)]
+enum Slot {
+    Taken(Arc<Client>),
+    Removed,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // No method leaves a table half changed, so a panic elsewhere does not taint the data.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Owner {
+    /// Whether the grant is one of this owner's.
+    #[must_use]
+    pub fn owns(&self, grant: &Grant) -> bool {
+        match self {
+            Owner::Subject(issuer, subject) => grant.issuer == *issuer && grant.subject == *subject,
+            Owner::Client(issuer, client) => grant.issuer == *issuer && grant.client_id == *client,
+            Owner::SubjectAndClient(issuer, subject, client) => {
+                grant.issuer == *issuer && grant.subject == *subject && grant.client_id == *client
+            }
+            Owner::Session(issuer, sid) => {
+                grant.issuer == *issuer && grant.sid.as_ref() == Some(sid)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ClientStore for Memory {
+    async fn find(
+        &self,
+        issuer: &Issuer,
+        client_id: &str,
+    ) -> Result<Option<Arc<Client>>, StoreError> {
+        let key = (issuer.clone(), client_id.to_owned());
+        Ok(match self.tables().clients.get(&key) {
+            Some(Slot::Taken(client)) => Some(client.clone()),
+            Some(Slot::Removed) | None => None,
+        })
+    }
+
+    async fn insert(&self, issuer: &Issuer, client: Client) -> Result<bool, StoreError> {
+        let key = (issuer.clone(), client.client_id.clone());
+        let mut tables = self.tables();
+        if tables.clients.contains_key(&key) {
+            return Ok(false);
+        }
+        tables.clients.insert(key, Slot::Taken(Arc::new(client)));
+        Ok(true)
+    }
+
+    async fn update(&self, issuer: &Issuer, mut client: Client) -> Result<bool, StoreError> {
+        let key = (issuer.clone(), client.client_id.clone());
+        match self.tables().clients.get_mut(&key) {
+            Some(Slot::Taken(stored)) if stored.version == client.version => {
+                client.version += 1;
+                *stored = Arc::new(client);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn remove(&self, issuer: &Issuer, client_id: &str) -> Result<bool, StoreError> {
+        let key = (issuer.clone(), client_id.to_owned());
+        match self.tables().clients.get_mut(&key) {
+            Some(slot @ Slot::Taken(_)) => {
+                *slot = Slot::Removed;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn list(
+        &self,
+        issuer: &Issuer,
+        tenant: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Client>>, StoreError> {
+        let tables = self.tables();
+        let clients = tables.clients.iter().filter_map(|((of, id), slot)| match slot {
+            Slot::Taken(client) => (of == issuer
+                && after.is_none_or(|after| id.as_str() > after)
+                && tenant.is_none_or(|tenant| client.tenant.as_deref() == Some(tenant)))
+            .then(|| client.clone()),
+            Slot::Removed => None,
+        });
+        Ok(clients.take(limit).collect())
+    }
+
+    async fn allows_origin(&self, issuer: &Issuer, origin: &str) -> Result<bool, StoreError> {
+        Ok(self.tables().clients.iter().any(|((of, _), slot)| match slot {
+            Slot::Taken(client) => of == issuer && client.active && client.allows_origin(origin),
+            Slot::Removed => false,
+        }))
+    }
+}
+
+#[async_trait]
+impl TokenStore for Memory {
+    async fn insert(
+        &self,
+        grant: Grant,
+        remember: Option<Remembered>,
+    ) -> Result<Inserted, StoreError> {
+        let mut tables = self.tables();
+        if let Some(existing) = tables.grants.get(&grant.id) {
+            return Ok(Inserted::Existing(Box::new(existing.clone())));
+        }
+        tables.grants.insert(grant.id, grant);
+        if let Some(next) = remember {
+            let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());
+            let merged = match tables.remembered.remove(&key) {
+                Some(before) => before.merged(next),
+                None => next,
+            };
+            tables.remembered.insert(key, merged);
+        }
+        Ok(Inserted::New)
+    }
+
+    async fn apply(&self, id: GrantId, step: Step, now: Time) -> Result<Outcome, StoreError> {
+        let mut tables = self.tables();
+        let Some(grant) = tables.grants.get_mut(&id) else { return Ok(Outcome::Missing) };
+        let (next, outcome) = grant.apply(&step, now);
+        if let Some(next) = next {
+            *grant = next;
+        }
+        Ok(outcome)
+    }
+
+    async fn find(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        Ok(self.tables().grants.get(&id).cloned())
+    }
+
+    async fn list(
+        &self,
+        of: &Owner,
+        after: Option<GrantId>,
+        limit: usize,
+    ) -> Result<Vec<Grant>, StoreError> {
+        let tables = self.tables();
+        let grants = tables.grants.values();
+        let wanted = grants.filter(|g| after.is_none_or(|after| g.id > after) && of.owns(g));
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    async fn revoke(&self, of: &Owner, now: Time) -> Result<u64, StoreError> {
+        let mut changed = 0;
+        for grant in self.tables().grants.values_mut().filter(|grant| of.owns(grant)) {
+            if let (Some(next), _) = grant.apply(&Step::Revoke { client: None }, now) {
+                debug_assert_eq!(next.state, State::Revoked);
+                *grant = next;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn remembered(
+        &self,
+        issuer: &Issuer,
+        subject: &str,
+        client_id: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        let key = (issuer.clone(), subject.to_owned(), client_id.to_owned());
+        Ok(self.tables().remembered.get(&key).cloned())
+    }
+
+    async fn forget(
+        &self,
+        issuer: &Issuer,
+        subject: &str,
+        client_id: &str,
+    ) -> Result<bool, StoreError> {
+        let key = (issuer.clone(), subject.to_owned(), client_id.to_owned());
+        Ok(self.tables().remembered.remove(&key).is_some())
+    }
+
+    async fn purge(&self, now: Time, limit: usize) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        let ended = tables.grants.values().filter(|grant| grant.expires_at < now);
+        let ended: Vec<GrantId> = ended.map(|grant| grant.id).take(limit).collect();
+        for id in &ended {
+            tables.grants.remove(id);
+        }
+        Ok(ended.len())
+    }
+}
+
+#[async_trait]
+impl KeyStore for Memory {
+    async fn load(&self, issuer: &Issuer) -> Result<Option<SealedRing>, StoreError> {
+        Ok(self.tables().rings.get(issuer).cloned())
+    }
+
+    async fn replace(
+        &self,
+        issuer: &Issuer,
+        sealed: Vec<u8>,
+        if_version: u64,
+    ) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let stored = tables.rings.get(issuer).map_or(0, |ring| ring.version);
+        if stored != if_version {
+            return Ok(false);
+        }
+        tables.rings.insert(issuer.clone(), SealedRing { sealed, version: if_version + 1 });
+        Ok(true)
+    }
+}

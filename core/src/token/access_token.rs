@@ -1,0 +1,215 @@
+//! Access tokens: JWTs of RFC 9068, checked against their grant whenever this server is asked.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::client::Client;
+use crate::env::{Time, random};
+use crate::error::Misdeed;
+use crate::grant::{Grant, GrantId, State};
+use crate::keys::Algorithm;
+use crate::scope::Scope;
+use crate::secret::Secret;
+use crate::server::AuthorizationServer;
+use crate::subject::Claims;
+use crate::token::{claims, jwt};
+
+const TYP: &str = "at+jwt";
+const OF_GRANT: &str = "at_";
+const OF_CLIENT: &str = "cc_";
+
+/// An access token that was found valid and alive.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AccessToken {
+    /// Whose resources it opens; `None` when the client acts on its own behalf.
+    pub subject: Option<String>,
+    /// The client that holds it.
+    pub client_id: String,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Who it is meant for.
+    pub audience: Vec<String>,
+    /// When it ends.
+    pub expires_at: Time,
+    /// All claims, among them the ones that the host added.
+    pub claims: Claims,
+}
+
+impl AccessToken {
+    fn from_claims(claims: Claims) -> Option<(Self, Id)> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let id = Id::from_jti(text("jti")?)?;
+        let audience = match claims.get("aud")? {
+            Value::String(one) => vec![one.clone()],
+            Value::Array(many) => {
+                many.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<_>>()?
+            }
+            _ => return None,
+        };
+        let token = Self {
+            subject: match id {
+                Id::Grant(_) => Some(text("sub")?.to_owned()),
+                Id::Client(_) => None,
+            },
+            client_id: text("client_id")?.to_owned(),
+            scope: Scope::try_from(text("scope")?.to_owned()).ok()?,
+            audience,
+            expires_at: Time::from_secs(claims.get("exp")?.as_i64()?),
+            claims,
+        };
+        Some((token, id))
+    }
+
+    fn issued_at(&self) -> Time {
+        Time::from_secs(self.claims.get("iat").and_then(Value::as_i64).unwrap_or(0))
+    }
+}
+
+/// What a `jti` leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// A token of a grant: it lives while the grant does.
+    Grant(GrantId),
+    /// A client's own token: it lives unless a tombstone of this id stands in the store.
+    Client(GrantId),
+}
+
+impl Id {
+    fn from_jti(jti: &str) -> Option<Self> {
+        // The grant's id is 43 characters; what follows only tells tokens of one grant apart.
+        let id = |rest: &str| GrantId::from_text(rest.get(..43)?);
+        match (jti.strip_prefix(OF_GRANT), jti.strip_prefix(OF_CLIENT)) {
+            (Some(rest), _) => id(rest).map(Id::Grant),
+            (_, Some(rest)) => id(rest).map(Id::Client),
+            _ => None,
+        }
+    }
+}
+
+/// A valid token with the records that keep it alive.
+pub(crate) struct Live {
+    pub(crate) token: AccessToken,
+    pub(crate) client: Arc<Client>,
+}
+
+/// Verifies the token itself: ours, an access token, not expired. Says nothing about whether its
+/// grant still stands.
+pub(crate) async fn open(
+    server: &AuthorizationServer,
+    token: &str,
+    now: Time,
+) -> Result<(AccessToken, Id), Misdeed> {
+    let mut verified = jwt::verify(token, TYP, &server.ring(), server.issuer(), now);
+    if verified == Err(jwt::Unverified::UnknownKey) {
+        let ring = server.keys().reload_for_unknown(now).await?;
+        verified = jwt::verify(token, TYP, &ring, server.issuer(), now);
+    }
+    let claims = verified.map_err(|why| match why {
+        jwt::Unverified::Invalid(why) => Misdeed::TokenInvalid(why),
+        jwt::Unverified::UnknownKey => Misdeed::TokenInvalid("its key is unknown"),
+    })?;
+    AccessToken::from_claims(claims).ok_or(Misdeed::TokenInvalid("a claim is missing"))
+}
+
+/// Verifies the token and that everything behind it still stands: the grant, the client, the
+/// subject. Revocation bites at once because every use by this process comes through here.
+pub(crate) async fn live(
+    server: &AuthorizationServer,
+    token: &str,
+    now: Time,
+) -> Result<Live, Misdeed> {
+    let (token, id) = open(server, token, now).await?;
+    let dead = |_| Misdeed::TokenInvalid("its client, subject or grant has ended");
+    let client = server.client_store().find(server.issuer(), &token.client_id).await?;
+    let client = match id {
+        Id::Grant(id) => {
+            let grant = server.token_store().find(id).await?;
+            let grant = grant
+                .filter(|g| g.state != State::Revoked && now < g.expires_at)
+                .filter(|g| g.client_id == token.client_id && g.issuer == *server.issuer())
+                .ok_or(Misdeed::TokenInvalid("its grant has ended"))?;
+            server
+                .still_allowed(client, Some(&grant.subject), grant.approved_at)
+                .await?
+                .map_err(dead)?
+        }
+        Id::Client(id) => {
+            if server.token_store().find(id).await?.is_some() {
+                return Err(Misdeed::TokenInvalid("it was revoked"));
+            }
+            server.still_allowed(client, None, token.issued_at()).await?.map_err(dead)?
+        }
+    };
+    Ok(Live { token, client })
+}
+
+/// What a new access token is for.
+pub(crate) struct Order<'a> {
+    pub(crate) client: &'a Client,
+    /// The grant, or none for a client on its own behalf.
+    pub(crate) grant: Option<&'a Grant>,
+    pub(crate) scope: &'a Scope,
+    /// Claims that the host adds.
+    pub(crate) extra: Claims,
+}
+
+/// A fresh access token.
+pub(crate) struct Minted {
+    pub(crate) token: Secret,
+    pub(crate) expires_in: i64,
+}
+
+/// Mints an access token. It never outlives its grant.
+pub(crate) fn mint(
+    server: &AuthorizationServer,
+    order: Order<'_>,
+    now: Time,
+) -> Result<Minted, Misdeed> {
+    let Order { client, grant, scope, extra } = order;
+    let expires_at = now.plus(server.policy().access_token_lifetime(client));
+    let expires_at = grant.map_or(expires_at, |grant| expires_at.min(grant.expires_at));
+    let environment = server.environment();
+    let (sub, jti) = match grant {
+        Some(grant) => {
+            let unique = BASE64_URL_SAFE_NO_PAD.encode(random::<12>(environment)?);
+            (grant.subject.as_str(), format!("{OF_GRANT}{}{unique}", grant.id))
+        }
+        None => {
+            let id = GrantId::from_bytes(random(environment)?);
+            (client.client_id.as_str(), format!("{OF_CLIENT}{id}"))
+        }
+    };
+    let mut all: Map<String, Value> =
+        extra.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
+    let audience = match server.policy().audience(server.issuer()).as_slice() {
+        [one] => json!(one),
+        many => json!(many),
+    };
+    all.insert("iss".into(), server.issuer().as_str().into());
+    all.insert("sub".into(), sub.into());
+    all.insert("aud".into(), audience);
+    all.insert("iat".into(), now.secs().into());
+    all.insert("exp".into(), expires_at.secs().into());
+    all.insert("jti".into(), jti.into());
+    all.insert("client_id".into(), client.client_id.as_str().into());
+    all.insert("scope".into(), scope.to_string().into());
+    if let Some(grant) = grant {
+        all.insert("auth_time".into(), grant.auth_time.secs().into());
+        if let Some(acr) = &grant.acr {
+            all.insert("acr".into(), acr.as_str().into());
+        }
+        if !grant.amr.is_empty() {
+            all.insert("amr".into(), json!(grant.amr));
+        }
+        if let Some(sid) = &grant.sid {
+            all.insert("sid".into(), sid.as_str().into());
+        }
+    }
+    let algorithm = client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa);
+    let token = jwt::sign(server.ring().signing_key(algorithm, now)?, TYP, &all)?;
+    Ok(Minted { token, expires_in: expires_at.secs() - now.secs() })
+}

@@ -1,0 +1,7 @@
+//! What is handed out: sealed credentials and signed tokens.
+
+pub(crate) mod access_token;
+pub(crate) mod claims;
+pub(crate) mod credential;
+pub(crate) mod id_token;
+pub(crate) mod jwt;
