@@ -650,7 +650,7 @@ mod tests {
     }
 
     fn lifetimes() -> Lifetimes {
-        let hours = |n| Duration::from_secs(n * 3600);
+        let hours = |n: u64| Duration::from_secs(n * 3600);
         Lifetimes {
             rotate_every: hours(720),
             publish_ahead: hours(1),

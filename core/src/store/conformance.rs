@@ -1,1 +1,865 @@
+//! What a store owes, as tests. For every backend, a stranger's too.
+//!
+//! A backend describes how to make an empty place and open a store on it, and expands
+//! [`store_conformance!`](crate::store_conformance), which makes one `#[test]` of every promise:
+//!
+//! ```
+//! use grantor::store::Memory;
+//! use grantor::store::conformance::Backend;
+//!
+//! struct InMemory(Memory);
+//!
+//! impl Backend for InMemory {
+//!     type Store = Memory;
+//!     fn empty() -> Self {
+//!         Self(Memory::new())
+//!     }
+//!     fn open(&self) -> Memory {
+//!         self.0.clone()
+//!     }
+//! }
+//!
+//! grantor::store_conformance!(InMemory);
+//! ```
+//!
+//! The races run with a barrier and many rounds: a single race misses a wrong store most of the
+//! time. Futures are driven without a runtime, so a store must not need one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    reason = "these are tests: a panic is how they fail"
+)]
+
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use pollster::block_on;
+use sha2::{Digest as _, Sha256};
+
+use super::{ClientStore, Inserted, KeyStore, Owner, Remembered, TokenStore};
+use crate::client::{Client, ClientAuthentication, GrantType, SecretEntry};
+use crate::env::Time;
+use crate::grant::{
+    Challenge, CodeVerifier, Field, Grant, GrantId, Outcome, State, Step,
+};
+use crate::issuer::Issuer;
+use crate::keys::Algorithm;
+use crate::scope::Scope;
+use crate::secret::{Secret, SecretDigest};
+
+/// How to get at a store under test.
+pub trait Backend: Send + Sync + 'static {
+    /// The store.
+    type Store: ClientStore + TokenStore + KeyStore;
+    /// Makes an empty place for records: a folder, a database, a map.
+    fn empty() -> Self;
+    /// Opens a store on the place. The kit opens again after dropping the first one, and expects
+    /// to find everything that was acknowledged.
+    fn open(&self) -> Self::Store;
+}
+
+/// Expands to one `#[test]` for every promise of the store traits, for a
+/// [`Backend`](crate::store::conformance::Backend).
+#[macro_export]
+macro_rules! store_conformance {
+    ($backend:ty) => {
+        $crate::store_conformance!(@tests $backend:
+            records_come_back_as_they_went_in
+            a_client_comes_back_as_it_went_in
+            a_code_is_redeemed_once
+            a_failed_check_changes_nothing
+            a_spent_code_with_all_bindings_right_revokes_durably
+            a_refresh_moves_the_generation_by_one
+            a_retry_within_the_window_repeats_the_answer_and_writes_nothing
+            an_older_refresh_token_revokes_durably
+            a_number_from_the_future_is_caught_up_with
+            a_revocation_is_final
+            a_missing_grant_is_missing
+            an_insertion_answers_the_grant_that_stands
+            a_consent_is_stored_with_its_grant_and_merged
+            a_forgotten_consent_is_gone
+            owners_list_their_grants_in_order
+            owners_revoke_their_grants_and_no_others
+            many_grants_are_revoked_and_purged_whole
+            purge_takes_only_what_has_ended
+            client_ids_are_never_used_again
+            a_lost_update_of_a_client_is_refused
+            clients_are_listed_by_tenant_in_order
+            origins_are_those_of_active_clients
+            key_rings_are_replaced_by_version
+            issuers_do_not_see_each_other
+            what_was_acknowledged_is_there_after_reopening
+            racing_redemptions_have_one_winner
+            racing_refreshes_make_one_write
+            racing_insertions_have_one_winner
+            racing_ring_replacements_have_one_winner
+            nothing_is_granted_after_a_revocation_returned
+            random_histories_agree_with_the_machine
+        );
+    };
+    (@tests $backend:ty: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::store::conformance::$name::<$backend>();
+            }
+        )*
+    };
+}
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const START: Time = Time::from_secs(1_700_000_000);
+
+fn issuer() -> Issuer {
+    Issuer::new("https://id.example.com").unwrap()
+}
+
+fn other_issuer() -> Issuer {
+    Issuer::new("https://other.example.com").unwrap()
+}
+
+fn id(n: u32) -> GrantId {
+    GrantId::from_bytes(Sha256::digest(n.to_be_bytes()).into())
+}
+
+fn grant(n: u32) -> Grant {
+    let challenge = Challenge::from_text("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    Grant {
+        id: id(n),
+        issuer: issuer(),
+        client_id: "client_a".into(),
+        subject: "ann".into(),
+        scope: Scope::parse("openid profile").unwrap(),
+        redirect_uri: "https://rp.example/cb".into(),
+        redirect_uri_named: true,
+        challenge,
+        nonce: Some("n-0S6_WzA2Mj".into()),
+        auth_time: START.minus(Duration::from_millis(1234)),
+        acr: Some("urn:mace:incommon:iap:silver".into()),
+        amr: vec!["pwd".into(), "otp".into()],
+        sid: Some("session-1".into()),
+        approved_at: START,
+        code_expires_at: START.plus(Duration::from_secs(60)),
+        refresh_idle: Some(Duration::from_secs(14 * 86400)),
+        expires_at: START.plus(Duration::from_secs(90 * 86400)),
+        state: State::Approved,
+    }
+}
+
+fn redeem() -> Step {
+    Step::Redeem {
+        client: "client_a".into(),
+        redirect_uri: Some("https://rp.example/cb".into()),
+        verifier: Some(CodeVerifier::new(VERIFIER)),
+    }
+}
+
+fn refresh(from: u32) -> Step {
+    Step::Refresh {
+        client: "client_a".into(),
+        from,
+        expires_at: START.plus(Duration::from_secs(80 * 86400)),
+        scope: None,
+        rotate: true,
+        retry: Duration::from_secs(60),
+    }
+}
+
+fn revoke() -> Step {
+    Step::Revoke { client: None }
+}
+
+fn at(seconds: u64) -> Time {
+    START.plus(Duration::from_secs(seconds))
+}
+
+fn active(generation: u32, seconds: u64) -> State {
+    State::Active { generation, advanced_at: at(seconds) }
+}
+
+fn state<S: TokenStore>(store: &S, n: u32) -> State {
+    block_on(TokenStore::find(store, id(n))).unwrap().expect("the grant is stored").state
+}
+
+fn apply<S: TokenStore>(store: &S, n: u32, step: Step, now: Time) -> Outcome {
+    block_on(store.apply(id(n), step, now)).unwrap()
+}
+
+fn insert<S: TokenStore>(store: &S, grant: Grant) -> Inserted {
+    block_on(TokenStore::insert(store, grant, None)).unwrap()
+}
+
+fn granted(outcome: &Outcome) -> State {
+    match outcome {
+        Outcome::Granted(grant) => grant.state,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+/// Runs `work` on several threads that start together, and returns what each said.
+fn together<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let barrier = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let (work, barrier) = (&work, &barrier);
+        let run = |n| {
+            scope.spawn(move || {
+                barrier.wait();
+                work(n)
+            })
+        };
+        let running: Vec<_> = (0..threads).map(run).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Every field of a grant survives, the empty ones and the odd ones too.
+pub fn records_come_back_as_they_went_in<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let full = grant(1);
+    let bare = Grant {
+        id: id(2),
+        subject: "Ünï \"code\" \n '; DROP TABLE grants; --".into(),
+        scope: Scope::empty(),
+        redirect_uri_named: false,
+        challenge: None,
+        nonce: None,
+        acr: None,
+        amr: Vec::new(),
+        sid: None,
+        refresh_idle: None,
+        state: State::Revoked,
+        ..grant(2)
+    };
+    for grant in [full, bare] {
+        assert_eq!(insert(&store, grant.clone()), Inserted::New);
+        let found = block_on(TokenStore::find(&store, grant.id)).unwrap();
+        assert_eq!(found, Some(grant));
+    }
+}
+
+/// Every field of a client survives.
+pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let mut full = client("client_full");
+    full.authentication = ClientAuthentication::Secret {
+        secrets: vec![
+            SecretEntry { digest: SecretDigest::of(&Secret::new("new")), expires_at: None },
+            SecretEntry { digest: SecretDigest::of(&Secret::new("old")), expires_at: Some(at(9)) },
+        ],
+        method: Some(crate::client::AuthMethod::Post),
+    };
+    full.tenant = Some("acme".into());
+    full.description = Some("Ünï 'quoted'".into());
+    full.native = true;
+    full.grant_types.push(GrantType::ClientCredentials);
+    full.access_token_lifetime = Some(Duration::from_secs(301));
+    full.refresh_token_lifetime = Some(Duration::from_secs(302));
+    full.id_token_lifetime = Some(Duration::from_secs(303));
+    full.id_token_signed_response_alg = Some(Algorithm::EdDsa);
+    full.access_token_signed_response_alg = Some(Algorithm::Rs256);
+    full.resources = vec!["https://api.example.com".into()];
+    full.logo_uri = Some("https://rp.example/logo.png".into());
+    full.policy_uri = Some("https://rp.example/policy".into());
+    full.tos_uri = Some("https://rp.example/tos".into());
+    full.valid_from = at(5);
+    (full.created_at, full.updated_at) = (at(1), at(2));
+    (full.active, full.require_pkce, full.require_consent, full.first_party) =
+        (false, false, false, true);
+    for client in [full, client("client_bare")] {
+        assert!(block_on(ClientStore::insert(&store, &issuer(), client.clone())).unwrap());
+        let found = block_on(ClientStore::find(&store, &issuer(), &client.client_id)).unwrap();
+        assert_eq!(found.as_deref(), Some(&client));
+    }
+}
+
+/// A code is redeemed at most once, and the outcome carries the grant as it then stands.
+pub fn a_code_is_redeemed_once<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    assert_eq!(granted(&apply(&store, 1, redeem(), at(1))), active(1, 1));
+    assert_eq!(state(&store, 1), active(1, 1));
+    assert!(matches!(apply(&store, 1, redeem(), at(2)), Outcome::Reused(_)));
+}
+
+/// A wrong client, redirect URI or verifier, and an expired code, leave the record as it was and
+/// the code usable by its owner.
+pub fn a_failed_check_changes_nothing<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    let with = |client: &str, uri: &str, verifier: &str| Step::Redeem {
+        client: client.into(),
+        redirect_uri: Some(uri.into()),
+        verifier: Some(CodeVerifier::new(verifier)),
+    };
+    let (uri, wrong) = ("https://rp.example/cb", "x".repeat(43));
+    for (step, field) in [
+        (with("client_b", uri, VERIFIER), Field::Client),
+        (with("client_a", "https://rp.example/other", VERIFIER), Field::RedirectUri),
+        (with("client_a", uri, &wrong), Field::Verifier),
+    ] {
+        assert_eq!(apply(&store, 1, step, at(1)), Outcome::Mismatch(field));
+    }
+    assert_eq!(apply(&store, 1, redeem(), at(60)), Outcome::Expired);
+    assert_eq!(block_on(TokenStore::find(&store, id(1))).unwrap(), Some(grant(1)));
+    assert_eq!(granted(&apply(&store, 1, redeem(), at(59))), active(1, 59));
+}
+
+/// The refusal of a reused code is a write: forgetting to save it lets the thief go on.
+pub fn a_spent_code_with_all_bindings_right_revokes_durably<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    apply(&store, 1, redeem(), at(1));
+    let stranger = Step::Redeem { client: "client_a".into(), redirect_uri: None, verifier: None };
+    assert_eq!(apply(&store, 1, stranger, at(2)), Outcome::Spent);
+    assert_eq!(state(&store, 1), active(1, 1));
+    assert!(matches!(apply(&store, 1, redeem(), at(3)), Outcome::Reused(_)));
+    drop(store);
+    let store = backend.open();
+    assert_eq!(state(&store, 1), State::Revoked);
+    assert_eq!(apply(&store, 1, refresh(1), at(4)), Outcome::Revoked);
+}
+
+/// Each rotation is one generation further, and is saved with its time.
+pub fn a_refresh_moves_the_generation_by_one<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    apply(&store, 1, redeem(), at(1));
+    for n in 1..5 {
+        let outcome = apply(&store, 1, refresh(n), at(u64::from(n) * 100));
+        assert_eq!(granted(&outcome), active(n + 1, u64::from(n) * 100));
+        assert_eq!(state(&store, 1), granted(&outcome));
+    }
+}
+
+/// Inside the retry window the predecessor gets the answer that its successor got.
+pub fn a_retry_within_the_window_repeats_the_answer_and_writes_nothing<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    apply(&store, 1, redeem(), at(1));
+    let first = apply(&store, 1, refresh(1), at(100));
+    for later in [100, 101, 159] {
+        assert_eq!(apply(&store, 1, refresh(1), at(later)), first);
+        assert_eq!(state(&store, 1), active(2, 100));
+    }
+    assert!(matches!(apply(&store, 1, refresh(1), at(160)), Outcome::Reused(_)));
+}
+
+/// A token two rotations old is stolen or leaked: the grant ends, durably.
+pub fn an_older_refresh_token_revokes_durably<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    apply(&store, 1, redeem(), at(1));
+    apply(&store, 1, refresh(1), at(2));
+    apply(&store, 1, refresh(2), at(3));
+    assert!(matches!(apply(&store, 1, refresh(1), at(4)), Outcome::Reused(_)));
+    drop(store);
+    assert_eq!(state(&backend.open(), 1), State::Revoked);
+}
+
+/// A number that only we can have signed and that the store does not know: writes were lost.
+pub fn a_number_from_the_future_is_caught_up_with<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    assert_eq!(granted(&apply(&store, 1, refresh(7), at(10))), active(8, 10));
+    assert!(matches!(apply(&store, 1, redeem(), at(11)), Outcome::Reused(_)));
+}
+
+/// No step leads out of revocation.
+pub fn a_revocation_is_final<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in [1, 2] {
+        insert(&store, grant(n));
+    }
+    apply(&store, 2, redeem(), at(1));
+    for n in [1, 2] {
+        let foreign = Step::Revoke { client: Some("client_b".into()) };
+        assert_eq!(apply(&store, n, foreign, at(2)), Outcome::Mismatch(Field::Client));
+        assert_ne!(state(&store, n), State::Revoked);
+        assert_eq!(apply(&store, n, revoke(), at(3)), Outcome::Revoked);
+        for step in [redeem(), refresh(1), refresh(2), refresh(9), revoke()] {
+            assert_eq!(apply(&store, n, step, at(4)), Outcome::Revoked);
+        }
+        assert_eq!(state(&store, n), State::Revoked);
+        assert!(matches!(insert(&store, grant(n)), Inserted::Existing(_)));
+        assert_eq!(state(&store, n), State::Revoked);
+    }
+}
+
+/// Nothing is made by asking for it.
+pub fn a_missing_grant_is_missing<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for step in [redeem(), refresh(3), revoke()] {
+        assert_eq!(apply(&store, 1, step, at(1)), Outcome::Missing);
+        assert_eq!(block_on(TokenStore::find(&store, id(1))).unwrap(), None);
+    }
+}
+
+/// A second insertion changes nothing, and does not remember the consent that came with it.
+pub fn an_insertion_answers_the_grant_that_stands<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    insert(&store, grant(1));
+    apply(&store, 1, redeem(), at(1));
+    let again = Grant { subject: "bob".into(), ..grant(1) };
+    let inserted = block_on(TokenStore::insert(&store, again, Some(remembered("bob", "openid"))));
+    let standing = Grant { state: active(1, 1), ..grant(1) };
+    assert_eq!(inserted.unwrap(), Inserted::Existing(Box::new(standing.clone())));
+    assert_eq!(block_on(TokenStore::find(&store, id(1))).unwrap(), Some(standing));
+    assert_eq!(block_on(store.remembered(&issuer(), "bob", "client_a")).unwrap(), None);
+}
+
+fn remembered(subject: &str, scope: &str) -> Remembered {
+    Remembered {
+        issuer: issuer(),
+        subject: subject.into(),
+        client_id: "client_a".into(),
+        scope: Scope::parse(scope).unwrap(),
+        granted_at: START,
+    }
+}
+
+/// Grant and consent are one act, and two consents add up.
+pub fn a_consent_is_stored_with_its_grant_and_merged<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let remember = |n, scope| {
+        let later = Remembered { granted_at: at(u64::from(n)), ..remembered("ann", scope) };
+        block_on(TokenStore::insert(&store, grant(n), Some(later))).unwrap();
+    };
+    remember(2, "openid profile");
+    remember(1, "email openid");
+    let found = block_on(store.remembered(&issuer(), "ann", "client_a")).unwrap().unwrap();
+    assert_eq!(found.scope.to_string(), "openid profile email");
+    assert_eq!(found.granted_at, at(2));
+    assert_eq!(block_on(store.remembered(&issuer(), "ann", "client_b")).unwrap(), None);
+    assert_eq!(block_on(store.remembered(&issuer(), "bob", "client_a")).unwrap(), None);
+}
+
+/// Forgetting a consent forgets all of it, once.
+pub fn a_forgotten_consent_is_gone<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    block_on(TokenStore::insert(&store, grant(1), Some(remembered("ann", "openid")))).unwrap();
+    assert!(block_on(store.forget(&issuer(), "ann", "client_a")).unwrap());
+    assert!(!block_on(store.forget(&issuer(), "ann", "client_a")).unwrap());
+    assert_eq!(block_on(store.remembered(&issuer(), "ann", "client_a")).unwrap(), None);
+    block_on(TokenStore::insert(&store, grant(2), Some(remembered("ann", "email")))).unwrap();
+    let found = block_on(store.remembered(&issuer(), "ann", "client_a")).unwrap().unwrap();
+    assert_eq!(found.scope.to_string(), "email");
+}
+
+/// Thirty grants of two subjects, two clients and three sessions.
+fn mixed<S: TokenStore>(store: &S) -> Vec<Grant> {
+    let pick = |n: u32, names: &[&str]| names[n as usize % names.len()].to_owned();
+    let mut grants: Vec<Grant> = (0..30)
+        .map(|n| Grant {
+            subject: pick(n, &["ann", "bob"]),
+            client_id: pick(n / 2, &["client_a", "client_b"]),
+            sid: (n % 3 > 0).then(|| pick(n, &["", "s1", "s2"])),
+            ..grant(n)
+        })
+        .collect();
+    for grant in &grants {
+        insert(store, grant.clone());
+    }
+    grants.sort_by_key(|grant| grant.id);
+    grants
+}
+
+fn owners() -> Vec<Owner> {
+    vec![
+        Owner::Subject(issuer(), "ann".into()),
+        Owner::Client(issuer(), "client_b".into()),
+        Owner::SubjectAndClient(issuer(), "bob".into(), "client_a".into()),
+        Owner::Session(issuer(), "s1".into()),
+        Owner::Session(issuer(), "nobody".into()),
+        Owner::Subject(other_issuer(), "ann".into()),
+    ]
+}
+
+/// A page begins after the last id of the one before; no page holds more than it may.
+pub fn owners_list_their_grants_in_order<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let grants = mixed(&store);
+    for owner in owners() {
+        let expected: Vec<_> = grants.iter().filter(|g| owner.owns(g)).cloned().collect();
+        let mut listed: Vec<Grant> = Vec::new();
+        loop {
+            let after = listed.last().map(|grant| grant.id);
+            let page = block_on(TokenStore::list(&store, &owner, after, 4)).unwrap();
+            assert!(page.len() <= 4);
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        assert_eq!(listed, expected, "{owner:?}");
+    }
+}
+
+/// Revoking an owner says how many it ended, and touches nobody else's.
+pub fn owners_revoke_their_grants_and_no_others<B: Backend>() {
+    for owner in owners() {
+        let backend = B::empty();
+        let store = backend.open();
+        let grants = mixed(&store);
+        let owned = grants.iter().filter(|grant| owner.owns(grant)).count() as u64;
+        assert_eq!(block_on(store.revoke(&owner, at(1))).unwrap(), owned, "{owner:?}");
+        assert_eq!(block_on(store.revoke(&owner, at(2))).unwrap(), 0, "{owner:?}");
+        for grant in &grants {
+            let found = block_on(TokenStore::find(&store, grant.id)).unwrap().unwrap();
+            let expected = if owner.owns(grant) { State::Revoked } else { State::Approved };
+            assert_eq!(found.state, expected, "{owner:?}");
+        }
+    }
+}
+
+/// More grants than any sensible batch are still all revoked, and all purged.
+pub fn many_grants_are_revoked_and_purged_whole<B: Backend>() {
+    let backend = B::empty();
+    let store = Arc::new(backend.open());
+    const MANY: u32 = 1203;
+    together(8, |thread| {
+        for n in (0..MANY).filter(|n| *n as usize % 8 == thread) {
+            insert(&*store, grant(n));
+        }
+    });
+    let owner = Owner::Subject(issuer(), "ann".into());
+    assert_eq!(block_on(store.revoke(&owner, at(1))).unwrap(), u64::from(MANY));
+    let end = grant(0).expires_at.plus(Duration::from_millis(1));
+    let mut purged = 0;
+    loop {
+        let now = block_on(store.purge(end, 500)).unwrap();
+        assert!(now <= 500);
+        purged += now;
+        if now == 0 {
+            break;
+        }
+    }
+    assert_eq!(purged, MANY as usize);
+    assert!(block_on(TokenStore::list(&*store, &owner, None, 10)).unwrap().is_empty());
+}
+
+/// A spent or revoked grant stays until its own end: its reuse must still be seen.
+pub fn purge_takes_only_what_has_ended<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 1..=3 {
+        insert(&store, Grant { expires_at: at(u64::from(n) * 10), ..grant(n) });
+    }
+    apply(&store, 2, redeem(), at(1));
+    apply(&store, 3, revoke(), at(1));
+    assert_eq!(block_on(store.purge(at(10), 10)).unwrap(), 0);
+    assert_eq!(block_on(store.purge(at(20), 10)).unwrap(), 1);
+    assert_eq!(block_on(TokenStore::find(&store, id(1))).unwrap(), None);
+    assert_eq!(state(&store, 2), active(1, 1));
+    assert_eq!(block_on(store.purge(at(31), 1)).unwrap(), 1);
+    assert_eq!(block_on(store.purge(at(31), 1)).unwrap(), 1);
+    assert_eq!(block_on(store.purge(at(31), 1)).unwrap(), 0);
+}
+
+fn client(client_id: &str) -> Client {
+    let mut client = Client::public(client_id, "A client");
+    client.redirect_uris = vec!["https://rp.example/cb".into()];
+    client.allowed_origins = vec!["https://rp.example".into()];
+    client.scope = Scope::parse("openid profile").unwrap();
+    client
+}
+
+/// A removed client's id stays taken: old tokens speak of it.
+pub fn client_ids_are_never_used_again<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    assert!(block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap());
+    assert!(!block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap());
+    assert!(block_on(ClientStore::remove(&store, &issuer(), "c")).unwrap());
+    assert!(!block_on(ClientStore::remove(&store, &issuer(), "c")).unwrap());
+    assert_eq!(block_on(ClientStore::find(&store, &issuer(), "c")).unwrap(), None);
+    assert!(!block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap());
+    assert!(!block_on(ClientStore::update(&store, &issuer(), client("c"))).unwrap());
+    assert_eq!(block_on(ClientStore::find(&store, &issuer(), "c")).unwrap(), None);
+    assert!(block_on(ClientStore::list(&store, &issuer(), None, None, 9)).unwrap().is_empty());
+}
+
+/// Who read version 1 cannot overwrite version 2.
+pub fn a_lost_update_of_a_client_is_refused<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap();
+    let named = |version, name: &str| Client { version, client_name: name.into(), ..client("c") };
+    let update = |client| block_on(ClientStore::update(&store, &issuer(), client)).unwrap();
+    assert!(update(named(1, "first")));
+    assert!(!update(named(1, "second")));
+    assert!(!update(named(3, "third")));
+    let found = block_on(ClientStore::find(&store, &issuer(), "c")).unwrap().unwrap();
+    assert_eq!((found.version, found.client_name.as_str()), (2, "first"));
+    assert!(update(named(2, "fourth")));
+    assert!(!update(Client { client_id: "unknown".into(), ..client("c") }));
+}
+
+/// A tenant's list holds its own clients, page by page.
+pub fn clients_are_listed_by_tenant_in_order<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 0..9 {
+        let tenant = (n % 3 > 0).then(|| format!("tenant{}", n % 3));
+        let client = Client { tenant, ..client(&format!("client_{n}")) };
+        block_on(ClientStore::insert(&store, &issuer(), client)).unwrap();
+    }
+    let list = |tenant, after, limit| -> Vec<String> {
+        let listed = block_on(ClientStore::list(&store, &issuer(), tenant, after, limit));
+        listed.unwrap().iter().map(|client| client.client_id.clone()).collect()
+    };
+    assert_eq!(list(Some("tenant1"), None, 9), ["client_1", "client_4", "client_7"]);
+    assert_eq!(list(Some("tenant1"), Some("client_1"), 1), ["client_4"]);
+    assert_eq!(list(None, Some("client_5"), 9), ["client_6", "client_7", "client_8"]);
+    assert!(list(Some("tenant9"), None, 9).is_empty());
+}
+
+/// The origin index follows every change of every client.
+pub fn origins_are_those_of_active_clients<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let allowed = |origin: &str| block_on(store.allows_origin(&issuer(), origin)).unwrap();
+    assert!(!allowed("https://rp.example"));
+    block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap();
+    assert!(allowed("https://rp.example"));
+    assert!(!allowed("https://rp.exampl") && !allowed("https://rp.example/") && !allowed(""));
+    let moved = Client { allowed_origins: vec!["https://new.example".into()], ..client("c") };
+    assert!(block_on(ClientStore::update(&store, &issuer(), moved.clone())).unwrap());
+    assert!(!allowed("https://rp.example") && allowed("https://new.example"));
+    let off = Client { active: false, version: 2, ..moved.clone() };
+    assert!(block_on(ClientStore::update(&store, &issuer(), off)).unwrap());
+    assert!(!allowed("https://new.example"));
+    let on = Client { version: 3, ..moved };
+    assert!(block_on(ClientStore::update(&store, &issuer(), on)).unwrap());
+    assert!(allowed("https://new.example"));
+    block_on(ClientStore::remove(&store, &issuer(), "c")).unwrap();
+    assert!(!allowed("https://new.example"));
+}
+
+/// A ring is replaced only by who saw the stored one.
+pub fn key_rings_are_replaced_by_version<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let replace = |bytes: &[u8], version| {
+        block_on(store.replace(&issuer(), bytes.to_vec(), version)).unwrap()
+    };
+    let load = || block_on(store.load(&issuer())).unwrap();
+    assert_eq!(load(), None);
+    assert!(!replace(b"early", 1));
+    assert!(replace(b"first", 0));
+    assert!(!replace(b"again", 0));
+    assert!(replace(&[0, 255, 10], 1));
+    let ring = load().unwrap();
+    assert_eq!((ring.sealed, ring.version), (vec![0, 255, 10], 2));
+}
+
+/// One store, two issuers, and no way from one to the other.
+pub fn issuers_do_not_see_each_other<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let other = other_issuer();
+    insert(&store, grant(1));
+    insert(&store, Grant { issuer: other.clone(), ..grant(2) });
+    block_on(TokenStore::insert(&store, grant(3), Some(remembered("ann", "openid")))).unwrap();
+    block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap();
+    block_on(store.replace(&issuer(), b"ring".to_vec(), 0)).unwrap();
+
+    assert_eq!(block_on(ClientStore::find(&store, &other, "c")).unwrap(), None);
+    assert!(!block_on(store.allows_origin(&other, "https://rp.example")).unwrap());
+    assert!(!block_on(ClientStore::remove(&store, &other, "c")).unwrap());
+    assert!(block_on(ClientStore::insert(&store, &other, client("c"))).unwrap());
+    assert_eq!(block_on(store.load(&other)).unwrap(), None);
+    assert_eq!(block_on(store.remembered(&other, "ann", "client_a")).unwrap(), None);
+    assert!(!block_on(store.forget(&other, "ann", "client_a")).unwrap());
+    let owner = Owner::Client(other, "client_a".into());
+    assert_eq!(block_on(TokenStore::list(&store, &owner, None, 9)).unwrap().len(), 1);
+    assert_eq!(block_on(store.revoke(&owner, at(1))).unwrap(), 1);
+    assert_eq!(state(&store, 1), State::Approved);
+}
+
+/// Closing and opening loses nothing that was acknowledged.
+pub fn what_was_acknowledged_is_there_after_reopening<B: Backend>() {
+    let backend = B::empty();
+    {
+        let store = backend.open();
+        block_on(TokenStore::insert(&store, grant(1), Some(remembered("ann", "openid")))).unwrap();
+        apply(&store, 1, redeem(), at(1));
+        apply(&store, 1, refresh(1), at(2));
+        insert(&store, grant(2));
+        apply(&store, 2, revoke(), at(3));
+        block_on(ClientStore::insert(&store, &issuer(), client("c"))).unwrap();
+        block_on(ClientStore::insert(&store, &issuer(), client("gone"))).unwrap();
+        block_on(ClientStore::remove(&store, &issuer(), "gone")).unwrap();
+        block_on(store.replace(&issuer(), b"ring".to_vec(), 0)).unwrap();
+    }
+    let store = backend.open();
+    assert_eq!(state(&store, 1), active(2, 2));
+    assert_eq!(state(&store, 2), State::Revoked);
+    assert!(block_on(store.remembered(&issuer(), "ann", "client_a")).unwrap().is_some());
+    assert!(block_on(ClientStore::find(&store, &issuer(), "c")).unwrap().is_some());
+    assert!(!block_on(ClientStore::insert(&store, &issuer(), client("gone"))).unwrap());
+    assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().version, 1);
+}
+
+const ROUNDS: u32 = 200;
+
+/// Of racing redemptions of one code exactly one is granted.
+pub fn racing_redemptions_have_one_winner<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 0..ROUNDS {
+        insert(&store, grant(n));
+        let outcomes = together(4, |_| apply(&store, n, redeem(), at(1)));
+        let winners = outcomes.iter().filter(|o| matches!(o, Outcome::Granted(_))).count();
+        assert_eq!(winners, 1, "{outcomes:?}");
+        assert_eq!(state(&store, n), State::Revoked, "a loser proved itself and is a reuse");
+    }
+}
+
+/// Racing refreshes with one token move the generation once, and all get the same answer.
+pub fn racing_refreshes_make_one_write<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 0..ROUNDS {
+        insert(&store, grant(n));
+        apply(&store, n, redeem(), at(1));
+        let outcomes = together(5, |thread| apply(&store, n, refresh(1), at(2 + thread as u64)));
+        let state = state(&store, n);
+        assert!(matches!(state, State::Active { generation: 2, .. }), "{state:?}");
+        for outcome in &outcomes {
+            assert_eq!(granted(outcome), state);
+        }
+    }
+}
+
+/// Of racing insertions of one id exactly one is new; the others answer the one that stands.
+pub fn racing_insertions_have_one_winner<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 0..ROUNDS {
+        let inserted = together(4, |thread| {
+            insert(&store, Grant { subject: format!("subject{thread}"), ..grant(n) })
+        });
+        let standing = block_on(TokenStore::find(&store, id(n))).unwrap().unwrap();
+        assert_eq!(inserted.iter().filter(|i| **i == Inserted::New).count(), 1);
+        for answer in inserted {
+            match answer {
+                Inserted::New => {}
+                Inserted::Existing(existing) => assert_eq!(*existing, standing),
+            }
+        }
+    }
+}
+
+/// Two processes that rotate at once make one ring.
+pub fn racing_ring_replacements_have_one_winner<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for version in 0..u64::from(ROUNDS) {
+        let won = together(4, |thread| {
+            block_on(store.replace(&issuer(), vec![thread as u8], version)).unwrap()
+        });
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        let winner = won.iter().position(|won| *won).unwrap() as u8;
+        assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, [winner]);
+    }
+}
+
+/// Whatever races with a revocation: once it has returned, nothing more is granted.
+pub fn nothing_is_granted_after_a_revocation_returned<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let owner = Owner::Subject(issuer(), "ann".into());
+    for n in 0..ROUNDS {
+        insert(&store, grant(n));
+        apply(&store, n, redeem(), at(1));
+        together(3, |thread| match thread {
+            0 => {
+                if n % 2 == 0 {
+                    apply(&store, n, revoke(), at(2));
+                } else {
+                    block_on(store.revoke(&owner, at(2))).unwrap();
+                }
+                assert_eq!(state(&store, n), State::Revoked);
+                assert_eq!(apply(&store, n, refresh(1), at(2)), Outcome::Revoked);
+            }
+            _ => drop(apply(&store, n, refresh(1), at(2))),
+        });
+        assert_eq!(state(&store, n), State::Revoked);
+    }
+}
+
+/// Random histories over a few grants: every outcome and every record is what the pure machine
+/// says.
+pub fn random_histories_agree_with_the_machine<B: Backend>() {
+    let mut random = Lcg(0x5eed);
+    for _ in 0..20 {
+        let backend = B::empty();
+        let store = backend.open();
+        let mut model: Vec<Option<Grant>> = vec![None; 3];
+        let mut now = START;
+        for _ in 0..60 {
+            now = now.plus(Duration::from_secs(u64::from(random.below(45))));
+            let n = random.below(3);
+            let slot = &mut model[n as usize];
+            if random.below(5) == 0 {
+                let inserted = insert(&store, grant(n));
+                match slot {
+                    Some(standing) => {
+                        assert_eq!(inserted, Inserted::Existing(Box::new(standing.clone())));
+                    }
+                    None => {
+                        assert_eq!(inserted, Inserted::New);
+                        *slot = Some(grant(n));
+                    }
+                }
+                continue;
+            }
+            let step = match random.below(12) {
+                0..3 => redeem(),
+                3..11 => refresh(random.below(5)),
+                _ => revoke(),
+            };
+            let outcome = apply(&store, n, step.clone(), now);
+            let expected = match slot {
+                None => Outcome::Missing,
+                Some(grant) => {
+                    let (next, expected) = grant.apply(&step, now);
+                    *grant = next.unwrap_or_else(|| grant.clone());
+                    expected
+                }
+            };
+            assert_eq!(outcome, expected, "{step:?} at {now:?}");
+            assert_eq!(block_on(TokenStore::find(&store, id(n))).unwrap(), *slot);
+        }
+    }
+}
+
+/// A small generator, so that a failing history is the same at every run.
+struct Lcg(u64);
+
+impl Lcg {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as u32) % bound
+    }
+}

@@ -248,3 +248,23 @@ impl KeyStore for Memory {
         Ok(true)
     }
 }
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use super::*;
+    use crate::store::conformance::Backend;
+
+    struct InMemory(Memory);
+
+    impl Backend for InMemory {
+        type Store = Memory;
+        fn empty() -> Self {
+            Self(Memory::new())
+        }
+        fn open(&self) -> Memory {
+            self.0.clone()
+        }
+    }
+
+    crate::store_conformance!(InMemory);
+}
