@@ -133,8 +133,11 @@ impl Database {
         let (read, jobs) = sync_channel::<ReadJob>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..READERS {
-            let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                .map_err(sqlite)?;
+            let reader = Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )
+            .map_err(sqlite)?;
             reader.busy_timeout(Duration::from_secs(5)).map_err(sqlite)?;
             let jobs = jobs.clone();
             threads.push(spawn("grantor-sqlite-read", move || run_reader(&reader, &jobs)));
@@ -257,7 +260,8 @@ fn migrate(connection: &mut Connection, path: &Path, schema: Schema) -> Result<(
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(sqlite)?;
-    let pragma = |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let pragma =
+        |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application_id = pragma("application_id").map_err(sqlite)?;
     let found = usize::try_from(pragma("user_version").map_err(sqlite)?).unwrap_or(usize::MAX);
     let tables: i64 = transaction
@@ -451,8 +455,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("t.db"), SCHEMA).unwrap();
         let (journal, synchronous) = block_on(database.write(|connection| {
-            let journal: String = connection.pragma_query_value(None, "journal_mode", |r| r.get(0))?;
-            let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |r| r.get(0))?;
+            let journal: String =
+                connection.pragma_query_value(None, "journal_mode", |r| r.get(0))?;
+            let synchronous: i64 =
+                connection.pragma_query_value(None, "synchronous", |r| r.get(0))?;
             Ok::<_, WriteError>((journal, synchronous))
         }))
         .unwrap();

@@ -102,8 +102,7 @@ impl TokenStore for Sqlite {
                 record::write_grant(&grant)?,
             ])?;
             if let Some(next) = remember {
-                let before =
-                    consent_of(connection, &next.issuer, &next.subject, &next.client_id)?;
+                let before = consent_of(connection, &next.issuer, &next.subject, &next.client_id)?;
                 let merged = match before {
                     Some(before) => before.merged(next),
                     None => next,
@@ -214,8 +213,7 @@ impl TokenStore for Sqlite {
 
 fn grant_of(connection: &Connection, id: GrantId) -> Result<Option<Grant>, Failure> {
     let mut statement = connection.prepare_cached("SELECT record FROM grants WHERE id = ?1")?;
-    let text: Option<String> =
-        statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
+    let text: Option<String> = statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
     Ok(text.map(|text| record::read_grant(&text)).transpose()?)
 }
 

@@ -24,7 +24,7 @@ mod reply;
 mod routes;
 mod serve;
 
-pub use protect::{Bearer, Protect, ProtectService, protect};
+pub use protect::{Admitted, Bearer, Protect, ProtectService, protect};
 pub use reply::Reply;
 pub use routes::routes;
 pub use serve::{serve, serve_until};

@@ -35,17 +35,47 @@ impl Protect {
     }
 }
 
+/// A request that [`Protect::admit`] let pass.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its access token.
+    pub token: AccessToken,
+    headers: Vec<(&'static str, std::borrow::Cow<'static, str>)>,
+}
+
+impl Admitted {
+    /// Adds to the host's answer what lets the client's pages read it.
+    pub fn dress(self, answer: impl IntoResponse) -> Response {
+        let mut response = answer.into_response();
+        add_headers(&mut response, self.headers);
+        response
+    }
+}
+
+impl Protect {
+    /// Judges one request, for a handler that accepts something else than a token too.
+    ///
+    /// # Errors
+    /// The answer to give instead: a challenge, or the answer to a preflight.
+    pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Box<Response>> {
+        match self.0.admit(&to_engine(parts, Vec::new())).await {
+            Admission::Admitted(token, headers) => Ok(Admitted { token: *token, headers }),
+            Admission::Answered(response) => Err(Box::new(Reply::from(response).into_response())),
+        }
+    }
+}
+
 impl<S> Layer<S> for Protect {
     type Service = ProtectService<S>;
     fn layer(&self, inner: S) -> Self::Service {
-        ProtectService { guard: self.0.clone(), inner }
+        ProtectService { protect: self.clone(), inner }
     }
 }
 
 /// The service of [`Protect`].
 #[derive(Clone, Debug)]
 pub struct ProtectService<S> {
-    guard: Guard,
+    protect: Protect,
     inner: S,
 }
 
@@ -65,19 +95,16 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (guard, inner) = (self.guard.clone(), self.inner.clone());
+        let (protect, inner) = (self.protect.clone(), self.inner.clone());
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            match guard.admit(&to_engine(&parts, Vec::new())).await {
-                Admission::Answered(response) => Ok(Reply::from(response).into_response()),
-                Admission::Admitted(token, headers) => {
-                    parts.extensions.insert(*token);
-                    let answered = inner.oneshot(Request::from_parts(parts, body)).await;
-                    let mut response = answered.into_response();
-                    add_headers(&mut response, headers);
-                    Ok(response)
-                }
-            }
+            let admitted = match protect.admit(&parts).await {
+                Ok(admitted) => admitted,
+                Err(answer) => return Ok(*answer),
+            };
+            parts.extensions.insert(admitted.token.clone());
+            let answer = inner.oneshot(Request::from_parts(parts, body)).await;
+            Ok(admitted.dress(answer))
         })
     }
 }

@@ -38,14 +38,14 @@ async fn answer(server: AuthorizationServer, request: Request) -> Response {
     // A task of its own: a client that hangs up cannot tear a redemption in two, and a panic in
     // a hook of the host becomes an answer instead of a closed socket.
     let handled = tokio::spawn(async move { server.handle(&request).await }).await;
-    handled.map_or_else(|_| failed().into_response(), |response| Reply::from(response).into_response())
+    handled
+        .map_or_else(|_| failed().into_response(), |response| Reply::from(response).into_response())
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Reply> {
     let refuse = |status, description: &str| {
-        let body = format!(
-            "{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}"
-        );
+        let body =
+            format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}");
         Err(Reply::from(json(status, body)))
     };
     match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {

@@ -44,9 +44,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ClientStore, Inserted, KeyStore, Owner, Remembered, TokenStore};
 use crate::client::{Client, ClientAuthentication, GrantType, SecretEntry};
 use crate::env::Time;
-use crate::grant::{
-    Challenge, CodeVerifier, Field, Grant, GrantId, Outcome, State, Step,
-};
+use crate::grant::{Challenge, CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::issuer::Issuer;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
@@ -859,7 +857,8 @@ struct Lcg(u64);
 
 impl Lcg {
     fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as u32) % bound
     }
 }

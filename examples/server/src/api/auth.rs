@@ -1,0 +1,86 @@
+//! Signing in and out by JSON.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::problem::{Problem, json_answer};
+use crate::app::App;
+use crate::sign_in::{Refused, authenticate};
+
+/// Unknown members are ignored: sign-in pages send some of their own.
+#[derive(Deserialize)]
+struct Login {
+    email: String,
+    password: String,
+}
+
+/// `POST /v1/auth/login`
+pub(crate) async fn login(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    require_json(&headers)?;
+    let Ok(Login { email, password }) = serde_json::from_slice(&body) else {
+        return Err(Problem::bad_request("Invalid input: send email and password as JSON."));
+    };
+    let session = match authenticate(&app, &email, &password, &headers).await {
+        Ok(session) => session,
+        Err(Refused::Wrong) => return Err(Problem::unauthorized("Invalid email or password")),
+        Err(Refused::Busy) => {
+            return Err(Problem::new(503, "Service unavailable", "Too many logins. Try again."));
+        }
+        Err(Refused::Store(error)) => return Err(error.into()),
+    };
+    let (user, organisation) = (&session.user, &session.user.organisation);
+    let body = json!({
+        "message": "Logged in successfully",
+        "user": {"id": user.id, "email": user.email, "name": user.name()},
+        "organisation": {
+            "id": organisation.id, "slug": organisation.slug, "name": organisation.name,
+        },
+    });
+    Ok(with_cookie(json_answer(200, &body), &app.sessions.set_cookie(&session)))
+}
+
+/// `POST /v1/auth/logout`: whatever was sent, and also without a session.
+pub(crate) async fn logout(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    app.sessions.end(&headers).await?;
+    let answer = json_answer(200, &json!({"message": "Logged out successfully"}));
+    Ok(with_cookie(answer, &app.sessions.clear_cookie()))
+}
+
+/// `DELETE /v1/auth/session`
+pub(crate) async fn end_session(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    app.sessions.end(&headers).await?;
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), &app.sessions.clear_cookie()))
+}
+
+/// A form of another site can post text, but not this type, without a preflight that is refused.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or("");
+    if media_type.trim().eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Problem::new(415, "Unsupported media type", "Send JSON as application/json."))
+    }
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,66 @@
+//! The API below `/v1`, whose errors are RFC 7807 problems.
+
+mod auth;
+mod clients;
+mod problem;
+mod profile;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use chrono::{DateTime, SecondsFormat, Utc};
+use grantor::Time;
+use serde_json::json;
+
+use crate::app::App;
+pub(crate) use clients::describe as describe_client;
+use problem::Problem;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/auth/login", post(auth::login))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/session", delete(auth::end_session))
+        .route("/admin/clients", get(clients::list).post(clients::create))
+        .route(
+            "/admin/clients/{id}",
+            get(clients::show).patch(clients::change).delete(clients::remove),
+        )
+        .route("/admin/clients/{id}/rotate-secret", post(clients::rotate_secret))
+        .route("/admin/clients/{id}/regenerate-secret", post(clients::rotate_secret))
+        .route("/admin/clients/{id}/revoke", post(clients::revoke))
+        .merge(profile::router())
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+}
+
+/// `GET /health`: 200 when the tables answer.
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    match app.accounts.is_empty().await {
+        Ok(_) => {
+            let body = json!({"status": "ok", "timestamp": rfc3339(app.server.now())});
+            axum::Json(body).into_response()
+        }
+        Err(error) => Problem::unavailable(&error).into_response(),
+    }
+}
+
+pub(crate) async fn not_found() -> Response {
+    Problem::new(404, "Not found", "There is nothing at this path.").into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    Problem::new(405, "Method not allowed", "This method is not allowed here.").into_response()
+}
+
+/// The answer after a panic: the other requests go on.
+pub(crate) fn crashed() -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(500, "Internal server error", "The server failed.").into_response()
+}
+
+/// A time as the API writes it: `2024-01-15T10:00:00Z`.
+fn rfc3339(at: Time) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true)
+}

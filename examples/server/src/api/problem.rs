@@ -1,0 +1,103 @@
+//! RFC 7807 problems.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::StoreFailed;
+
+/// An error of the API.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: u16,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+/// What is wrong with one member of a body.
+#[derive(Debug, Serialize)]
+pub(crate) struct FieldError {
+    pub(crate) path: Vec<String>,
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, title, detail: detail.into(), errors: Vec::new() }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, "Bad request", detail)
+    }
+
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        let error = FieldError { path: vec![field.to_owned()], message: message.into() };
+        let mut problem = Self::bad_request(format!("{field}: {}", error.message));
+        problem.errors.push(error);
+        problem
+    }
+
+    pub(crate) fn unauthorized(detail: &str) -> Self {
+        Self::new(401, "Unauthorized", detail)
+    }
+
+    pub(crate) fn forbidden(detail: &str) -> Self {
+        Self::new(403, "Forbidden", detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(404, "Not found", detail)
+    }
+
+    /// A store that failed. The reason is for the log.
+    pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "the API could not answer");
+        Self::new(503, "Service unavailable", "The server cannot answer right now. Try again.")
+    }
+}
+
+impl From<StoreFailed> for Problem {
+    fn from(error: StoreFailed) -> Self {
+        Problem::unavailable(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, title, detail, errors } = self;
+        let mut body = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            // Some sign-in pages read this member instead of `detail`.
+            "message": detail,
+        });
+        if let (false, Some(members)) = (errors.is_empty(), body.as_object_mut()) {
+            members.insert("errors".into(), json!(errors));
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie cookie-name=cerb_sid"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert("retry-after", HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// A JSON answer that nobody keeps.
+pub(crate) fn json_answer(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (status, headers, body.to_string()).into_response()
+}

@@ -1,0 +1,32 @@
+//! `grantor-server keys`
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Subcommand;
+
+use super::{Opened, open};
+use crate::config::Config;
+use crate::error::Fatal;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Publish new signing keys, also beside a running server. They sign some minutes later, when
+    /// every client can know them
+    #[command(after_help = "Example:\n  grantor-server keys rotate")]
+    Rotate,
+}
+
+pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
+    let Opened { server, .. } = open(&config).await?;
+    match verb {
+        Verb::Rotate => {
+            let active_from = DateTime::<Utc>::from(server.rotate_keys().await?);
+            let at = active_from.to_rfc3339_opts(SecondsFormat::Secs, true);
+            println!("New keys are published and begin to sign at {at}.");
+            for key in server.key_infos() {
+                let now = if key.signs_now { "signs now" } else { "" };
+                println!("  {}   {:5}   {now}", key.kid, key.algorithm.as_str());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The command line.
+
+mod client;
+mod init;
+mod keys;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use grantor::AuthorizationServer;
+use grantor_sqlite::Sqlite;
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::error::Fatal;
+use crate::{events, pages};
+
+/// An OpenID Connect provider: sign-in pages, tokens, and an API for administrators.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "\
+Examples:
+  grantor-server                          start on http://localhost:4000
+  grantor-server init --org acme --admin-email ada@acme.example
+  grantor-server client add --org acme --name Shop --redirect-uri https://shop.example/callback
+Every setting of grantor.toml is an environment variable too: issuer is GRANTOR_ISSUER,
+lifetimes.code is GRANTOR_LIFETIMES__CODE."
+)]
+pub(crate) struct Arguments {
+    /// The configuration file; grantor.toml in this folder when it exists
+    #[arg(long, global = true, env = "GRANTOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server (the default)
+    Serve,
+    /// Make the first organisation and its administrator
+    Init(init::Init),
+    /// Register and show clients
+    #[command(subcommand)]
+    Client(client::Verb),
+    /// Change the signing keys
+    #[command(subcommand)]
+    Keys(keys::Verb),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
+    let config = Config::read(arguments.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match arguments.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve::run(config).await,
+            Command::Init(init) => init::run(config, init).await,
+            Command::Client(verb) => client::run(config, verb).await,
+            Command::Keys(verb) => keys::run(config, verb).await,
+        }
+    })
+}
+
+/// The engine and the accounts of a data folder. Commands open it beside a running server.
+struct Opened {
+    server: AuthorizationServer,
+    accounts: Accounts,
+}
+
+async fn open(config: &Config) -> Result<Opened, Fatal> {
+    let data = &config.data;
+    std::fs::create_dir_all(data).map_err(|error| {
+        Fatal::Say(format!("cannot make the data folder {}: {error}", data.display()))
+    })?;
+    let database = data.join("grantor.db");
+    // Only a new folder gets a new key: beside an old database it could open nothing.
+    let master_key = config.master_key(!database.exists())?;
+    let store = Sqlite::open(database)?;
+    let accounts = Accounts::open(&data.join("accounts.db"))?;
+    let server = AuthorizationServer::builder(&config.issuer)
+        .store(store)
+        .subjects(accounts.clone())
+        .master_key(master_key)
+        .interaction("/login")
+        .policy(config.policy()?)
+        .events(events::Logged)
+        .error_page(pages::error)
+        .build()
+        .await?;
+    Ok(Opened { server, accounts })
+}

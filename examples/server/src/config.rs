@@ -1,0 +1,308 @@
+//! The configuration: defaults, then one TOML file, then `GRANTOR_*` environment variables.
+//!
+//! An unknown key is refused, so that a mistyped one is not silently the default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use grantor::{Issuer, MasterKey, Policy, Scope, SystemEnvironment};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Fatal;
+
+/// The file that is read when it exists and none is named.
+const FILE: &str = "grantor.toml";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The public URL of this server, without a slash at its end.
+    pub(crate) issuer: String,
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// The folder for everything that is kept.
+    pub(crate) data: PathBuf,
+    /// The base64 of 32 bytes that seal the keys. Better in the environment than in a file; when
+    /// neither it nor `master_key_file` is set, the data folder gets a key file of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key: Option<RedactedText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// Audiences of access tokens beside the issuer: the APIs that accept them.
+    pub(crate) apis: Vec<String>,
+    /// Scopes beside the standard ones.
+    pub(crate) scopes: Vec<String>,
+    /// Origins whose pages may use the administration API with the session cookie.
+    pub(crate) admin_origins: Vec<String>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) log: Log,
+}
+
+/// Lifetimes in seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lifetimes {
+    pub(crate) code: u64,
+    pub(crate) access_token: u64,
+    pub(crate) id_token: u64,
+    /// Unused refresh tokens.
+    pub(crate) refresh_token: u64,
+    /// Grants, however often they are refreshed.
+    pub(crate) grant: u64,
+    /// How long the predecessor of a refresh token still gets the same answer.
+    pub(crate) retry_window: u64,
+    /// Sessions, however busy.
+    pub(crate) session: u64,
+    /// Unused sessions.
+    pub(crate) session_idle: u64,
+    /// Signing keys.
+    pub(crate) keys: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A filter such as `info` or `grantor_server=debug`.
+    pub(crate) level: String,
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A text that does not print.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RedactedText(String);
+
+impl std::fmt::Debug for RedactedText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            issuer: "http://localhost:4000".into(),
+            listen: ([127, 0, 0, 1], 4000).into(),
+            data: "grantor-data".into(),
+            master_key: None,
+            master_key_file: None,
+            apis: Vec::new(),
+            scopes: Vec::new(),
+            admin_origins: Vec::new(),
+            lifetimes: Lifetimes {
+                code: 600,
+                access_token: 3600,
+                id_token: 3600,
+                refresh_token: 30 * 86_400,
+                grant: 90 * 86_400,
+                retry_window: 60,
+                session: 3600,
+                session_idle: 1800,
+                keys: 30 * 86_400,
+            },
+            log: Log { level: "info".into(), format: LogFormat::Text },
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration. A file that is named must exist.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, Fatal> {
+        let defaults = Figment::from(Serialized::defaults(Config::default()));
+        let with_file = match file {
+            Some(file) if !file.is_file() => {
+                let file = file.display();
+                return Err(Fatal::Config(format!("the configuration file {file} does not exist")));
+            }
+            Some(file) => defaults.merge(Toml::file_exact(file)),
+            None if Path::new(FILE).is_file() => defaults.merge(Toml::file_exact(FILE)),
+            None => defaults,
+        };
+        // GRANTOR_CONFIG names the file and is read by the command line.
+        let environment = Env::prefixed("GRANTOR_").ignore(&["config"]).split("__");
+        let figment = with_file.merge(environment);
+        let config: Config = figment.extract().map_err(|error| Fatal::Config(explain(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Fatal> {
+        let fail = |text: String| Err(Fatal::Config(format!("the configuration: {text}")));
+        if let Err(error) = Issuer::new(&self.issuer) {
+            return fail(error.to_string());
+        }
+        // A browser application that follows the guide treats a token as dead five minutes early,
+        // and its refresh timer overflows at 2^31 milliseconds.
+        let access = self.lifetimes.access_token;
+        if !(301..2_147_483).contains(&access) {
+            return fail(format!(
+                "lifetimes.access_token is {access}; use 301 to 2147482 seconds, or browser \
+                 applications cannot refresh in time"
+            ));
+        }
+        for (name, seconds) in [
+            ("refresh_token", self.lifetimes.refresh_token),
+            ("grant", self.lifetimes.grant),
+            ("session", self.lifetimes.session),
+            ("session_idle", self.lifetimes.session_idle),
+            ("keys", self.lifetimes.keys),
+        ] {
+            if seconds < 60 {
+                return fail(format!("lifetimes.{name} is {seconds}; use at least 60 seconds"));
+            }
+        }
+        if self.master_key.is_some() && self.master_key_file.is_some() {
+            return fail("set master_key or master_key_file, not both".into());
+        }
+        Ok(())
+    }
+
+    /// Whether the server is for this machine alone, where a first start may make a demonstration.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.listen.ip().is_loopback() && self.issuer.starts_with("http://")
+    }
+
+    pub(crate) fn policy(&self) -> Result<Policy, Fatal> {
+        let seconds = Duration::from_secs;
+        let mut policy = Policy::default();
+        policy.code_lifetime = seconds(self.lifetimes.code);
+        policy.access_token_lifetime = seconds(self.lifetimes.access_token);
+        policy.id_token_lifetime = seconds(self.lifetimes.id_token);
+        policy.refresh_token_idle = seconds(self.lifetimes.refresh_token);
+        policy.refresh_token_absolute = seconds(self.lifetimes.grant);
+        policy.retry_window = seconds(self.lifetimes.retry_window);
+        policy.rotate_keys_every = seconds(self.lifetimes.keys);
+        policy.apis = self.apis.clone();
+        let own = Scope::collect(&self.scopes);
+        let own =
+            own.map_err(|error| Fatal::Config(format!("the configuration: scopes: {error}")))?;
+        policy.scopes = policy.scopes.union(&own);
+        Ok(policy)
+    }
+
+    /// The key that seals the key ring: from the configuration, from the named file, or from a file
+    /// in the data folder, which is made for a folder that is new.
+    pub(crate) fn master_key(&self, new_folder: bool) -> Result<MasterKey, Fatal> {
+        let bad =
+            |from: String, error: grantor::KeyError| Fatal::Config(format!("{from}: {error}"));
+        if let Some(RedactedText(text)) = &self.master_key {
+            return MasterKey::from_base64(text).map_err(|e| bad("master_key".into(), e));
+        }
+        let file = match &self.master_key_file {
+            Some(file) => file.clone(),
+            None => {
+                let file = self.data.join("master.key");
+                if new_folder && !file.exists() {
+                    let key = MasterKey::generate(&SystemEnvironment)?;
+                    write_private(&file, &key.to_base64()).map_err(|error| {
+                        Fatal::Config(format!("cannot write {}: {error}", file.display()))
+                    })?;
+                }
+                file
+            }
+        };
+        let shown = file.display().to_string();
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            Fatal::Config(format!(
+                "cannot read the master key {shown}: {error}. The keys in the data folder open \
+                 only with it: restore the file, or set GRANTOR_MASTER_KEY"
+            ))
+        })?;
+        refuse_readable_by_others(&file)?;
+        MasterKey::from_base64(&text).map_err(|error| bad(shown, error))
+    }
+}
+
+#[cfg(unix)]
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(file)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+#[cfg(not(unix))]
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::write(file, text)
+}
+
+#[cfg(unix)]
+fn refuse_readable_by_others(file: &Path) -> Result<(), Fatal> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(file)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let file = file.display();
+        return Err(Fatal::Config(format!(
+            "others can read the master key {file}: run `chmod 600 {file}`"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_readable_by_others(_: &Path) -> Result<(), Fatal> {
+    Ok(())
+}
+
+/// The first mistake, with the key and where it stands.
+fn explain(error: figment::Error) -> String {
+    let first = error.clone().into_iter().next().unwrap_or(error);
+    let source = first.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => format!(" in {source}"),
+        None => format!(" in {}", metadata.name),
+    });
+    let key = match first.path.as_slice() {
+        [] => String::new(),
+        path => format!(" at `{}`", path.join(".")),
+    };
+    let source = source.unwrap_or_default();
+    format!("the configuration{source}{key}: {}", first.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, Fatal> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("grantor.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::read(Some(&file))
+    }
+
+    #[test]
+    fn a_mistyped_key_is_named_with_the_ones_that_exist() {
+        let error = read("isuer = \"http://localhost:4000\"").unwrap_err().to_string();
+        assert!(error.contains("isuer") && error.contains("`issuer`"), "{error}");
+        let error = read("[lifetimes]\naccess = 3").unwrap_err().to_string();
+        assert!(error.contains("access_token"), "{error}");
+    }
+
+    #[test]
+    fn values_that_would_break_clients_are_refused() {
+        for bad in [
+            "issuer = \"http://id.example.com\"",
+            "issuer = \"https://id.example.com/\"",
+            "[lifetimes]\naccess_token = 300",
+            "[lifetimes]\naccess_token = 2147483",
+            "[lifetimes]\nsession = 0",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read("issuer = \"https://id.example.com\"").is_ok());
+        assert!(Config::read(Some(Path::new("no/such/file.toml"))).is_err());
+    }
+}

@@ -1,0 +1,32 @@
+//! `grantor-server`: a small identity provider on the Grantor engine.
+//!
+//! It owns what an engine must not: people and their passwords, sessions, pages, and an API for
+//! administrators.
+
+mod accounts;
+mod api;
+mod app;
+mod bootstrap;
+mod command;
+mod config;
+mod error;
+mod events;
+mod pages;
+mod passwords;
+mod session;
+mod sign_in;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = command::Arguments::parse();
+    match command::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("grantor-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The pages: server-rendered HTML that works without JavaScript. Templates escape by default.
+
+use askama::Template;
+use grantor::{Client, PageError, Scope};
+
+use crate::accounts::User;
+
+/// The style sheet, compiled in.
+pub(crate) const STYLE: &str = include_str!("../assets/style.css");
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct Login<'a> {
+    /// Absent when a person signs in to this server itself.
+    pub(crate) ticket: &'a str,
+    pub(crate) client: Option<ClientView<'a>>,
+    pub(crate) username: &'a str,
+    pub(crate) problem: Option<&'a str>,
+    pub(crate) notice: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct Consent<'a> {
+    pub(crate) ticket: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) client: ClientView<'a>,
+    pub(crate) user: &'a User,
+    pub(crate) destination: &'a str,
+    pub(crate) scopes: Vec<ScopeView>,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+pub(crate) struct Home<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) user: Option<&'a User>,
+    pub(crate) csrf: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    code: &'a str,
+    description: &'a str,
+}
+
+/// What people see of a client.
+pub(crate) struct ClientView<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) initial: String,
+    pub(crate) policy_uri: Option<&'a str>,
+    pub(crate) tos_uri: Option<&'a str>,
+}
+
+impl<'a> From<&'a Client> for ClientView<'a> {
+    fn from(client: &'a Client) -> Self {
+        let initial = client.client_name.trim().chars().next().unwrap_or('?');
+        Self {
+            name: &client.client_name,
+            initial: initial.to_uppercase().collect(),
+            policy_uri: client.policy_uri.as_deref(),
+            tos_uri: client.tos_uri.as_deref(),
+        }
+    }
+}
+
+/// A scope in words.
+pub(crate) struct ScopeView {
+    pub(crate) name: String,
+    pub(crate) words: &'static str,
+}
+
+pub(crate) fn scopes_in_words(scope: &Scope) -> Vec<ScopeView> {
+    let words = |name: &str| match name {
+        "openid" => "Know who you are at this server",
+        "profile" => "See your name and the rest of your profile",
+        "email" => "See your e-mail address",
+        "address" => "See your postal address",
+        "phone" => "See your phone number",
+        "offline_access" => "Keep this access while you are away",
+        _ => "",
+    };
+    scope.iter().map(|name| ScopeView { name: name.to_owned(), words: words(name) }).collect()
+}
+
+/// The page for errors that cannot go back to the application.
+pub(crate) fn error(error: &PageError) -> String {
+    render(&ErrorPage { code: error.code, description: error.description })
+}
+
+/// A page for errors of this server's own forms.
+pub(crate) fn failure(code: &str, description: &str) -> String {
+    render(&ErrorPage { code, description })
+}
+
+/// Renders a template. A template that is compiled in only fails when memory does.
+pub(crate) fn render(template: &impl Template) -> String {
+    template.render().unwrap_or_default()
+}

@@ -1,0 +1,104 @@
+//! Passwords: Argon2id on a pool of its own, so that a flood of logins cannot take the memory and
+//! the cores from the token endpoint.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+
+/// The longest password that is looked at.
+const MAX_LENGTH: usize = 512;
+/// How many checks may wait for a place.
+const WAITING: usize = 64;
+
+/// Hashes and checks passwords.
+#[derive(Clone)]
+pub(crate) struct Passwords {
+    running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    /// Checked when there is no such account, so that both take the same time.
+    decoy: Arc<str>,
+}
+
+/// Too many checks are waiting, or the password cannot be hashed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unavailable;
+
+impl Passwords {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Self {
+            running: Arc::new(Semaphore::new(cores)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            decoy: hash("a password that nobody has").unwrap_or_default().into(),
+        }
+    }
+
+    /// The PHC string of a new password.
+    pub(crate) async fn hash(&self, password: &str) -> Result<String, Unavailable> {
+        let password = password.to_owned();
+        self.run(move || hash(&password)).await?.ok_or(Unavailable)
+    }
+
+    /// Whether the password is right. Without a hash it is not, after the same work.
+    pub(crate) async fn verify(
+        &self,
+        password: &str,
+        hash: Option<&str>,
+    ) -> Result<bool, Unavailable> {
+        let known = hash.is_some();
+        let hash = hash.map_or_else(|| self.decoy.clone(), Arc::from);
+        let password = password.to_owned();
+        let right = self.run(move || verify(&password, &hash)).await?;
+        Ok(right && known)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let _place = self.waiting.try_acquire().map_err(|_| Unavailable)?;
+        let _turn = self.running.acquire().await.map_err(|_| Unavailable)?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| Unavailable)
+    }
+}
+
+/// Argon2id, 64 MiB, three passes.
+fn argon2() -> Option<Argon2<'static>> {
+    let params = Params::new(64 * 1024, 3, 1, None).ok()?;
+    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn hash(password: &str) -> Option<String> {
+    if password.len() > MAX_LENGTH {
+        return None;
+    }
+    Some(argon2()?.hash_password(password.as_bytes()).ok()?.to_string())
+}
+
+fn verify(password: &str, hash: &str) -> bool {
+    let parsed = PasswordHash::new(hash);
+    match (parsed, argon2()) {
+        (Ok(parsed), Some(argon2)) if password.len() <= MAX_LENGTH => {
+            argon2.verify_password(password.as_bytes(), &parsed).is_ok()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_password_verifies_and_a_broken_hash_never() {
+        let stored = hash("correct horse").unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"), "{stored}");
+        assert!(verify("correct horse", &stored));
+        assert!(!verify("correct horse ", &stored));
+        assert!(!verify("correct horse", "$argon2id$broken"));
+        assert!(hash(&"x".repeat(513)).is_none());
+    }
+}

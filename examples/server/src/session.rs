@@ -1,0 +1,218 @@
+//! Sessions: who is signed in at this server, by the cookie `cerb_sid`.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use grantor::{Environment as _, Secret, SystemEnvironment, Time};
+use rusqlite::{OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::accounts::{Accounts, User};
+use crate::config::Lifetimes;
+use crate::error::StoreFailed;
+
+/// The cookie's name. It is part of the documented contract, so it has no `__Host-` prefix; the
+/// attributes are the ones that the prefix would demand.
+pub(crate) const COOKIE_NAME: &str = "cerb_sid";
+
+/// How stale `last_seen` may be: a write per request would be a write per request.
+const SEEN_EVERY: Duration = Duration::from_secs(60);
+
+/// Opens, finds and ends sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Sessions {
+    accounts: Accounts,
+    absolute: Duration,
+    idle: Duration,
+    secure: bool,
+}
+
+/// A live session.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) user: User,
+    pub(crate) auth_time: Time,
+    token: Secret,
+}
+
+impl Sessions {
+    pub(crate) fn new(accounts: Accounts, lifetimes: &Lifetimes, secure: bool) -> Self {
+        let absolute = Duration::from_secs(lifetimes.session);
+        let idle = Duration::from_secs(lifetimes.session_idle);
+        Self { accounts, absolute, idle, secure }
+    }
+
+    /// Starts a session for a person who has just proved who they are. It always has a new id: an
+    /// id that somebody planted before the login is worth nothing.
+    pub(crate) async fn open(
+        &self,
+        user: User,
+        headers: &HeaderMap,
+        now: Time,
+    ) -> Result<SignedIn, StoreFailed> {
+        let mut bytes = [0; 32];
+        #[expect(clippy::expect_used, reason = "a predictable session is worse than none")]
+        SystemEnvironment.fill(&mut bytes).expect("the operating system gives randomness");
+        let token = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        let agent = headers.get("user-agent").and_then(|value| value.to_str().ok());
+        let agent = agent.map(|agent| agent.chars().take(200).collect::<String>());
+        let (id, user_id) = (row_id(token.expose()), user.id.clone());
+        let expires_at = now.plus(self.absolute);
+        self.accounts
+            .0
+            .write(move |connection| {
+                // Sessions that ended are swept here, a few at a time.
+                let sql = "DELETE FROM sessions WHERE id IN
+                           (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT 20)";
+                connection.execute(sql, [now.millis()])?;
+                let sql = "INSERT INTO sessions
+                           (id, user_id, auth_time, last_seen, expires_at, user_agent)
+                           VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
+                let row = params![id, user_id, now.millis(), expires_at.millis(), agent];
+                connection.execute(sql, row)?;
+                Ok::<_, StoreFailed>(())
+            })
+            .await?;
+        Ok(SignedIn { user, auth_time: now, token })
+    }
+
+    /// The session of a request, if it has one that lives.
+    pub(crate) async fn find(
+        &self,
+        headers: &HeaderMap,
+        now: Time,
+    ) -> Result<Option<SignedIn>, StoreFailed> {
+        let Some(token) = cookie(headers) else { return Ok(None) };
+        let id = row_id(token.expose());
+        let sql = "SELECT user_id, auth_time, last_seen, expires_at FROM sessions WHERE id = ?1";
+        let read = move |connection: &rusqlite::Connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = statement.query_row([id], |row| {
+                let time = |at| Ok::<_, rusqlite::Error>(Time::from_millis(row.get(at)?));
+                Ok((row.get::<_, String>(0)?, time(1)?, time(2)?, time(3)?))
+            });
+            Ok::<_, StoreFailed>(row.optional()?)
+        };
+        let Some((user_id, auth_time, last_seen, expires_at)) = self.accounts.0.read(read).await?
+        else {
+            return Ok(None);
+        };
+        if now >= expires_at || now >= last_seen.plus(self.idle) {
+            return Ok(None);
+        }
+        let user = self.accounts.user_by_id(&user_id).await?;
+        // Disabling a person, or moving their barrier, ends their sessions at once.
+        let Some(user) = user.filter(|user| !user.is_disabled && auth_time >= user.valid_from)
+        else {
+            return Ok(None);
+        };
+        if now.since(last_seen) >= SEEN_EVERY {
+            let seen = move |connection: &rusqlite::Connection| {
+                let sql = "UPDATE sessions SET last_seen = ?2 WHERE id = ?1";
+                connection.execute(sql, params![id, now.millis()])?;
+                Ok::<_, StoreFailed>(())
+            };
+            self.accounts.0.write(seen).await?;
+        }
+        Ok(Some(SignedIn { user, auth_time, token }))
+    }
+
+    /// Ends the session of a request, if it has one.
+    pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<(), StoreFailed> {
+        let Some(token) = cookie(headers) else { return Ok(()) };
+        let id = row_id(token.expose());
+        self.accounts
+            .0
+            .write(move |connection| {
+                connection.execute("DELETE FROM sessions WHERE id = ?1", [id])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The cookie that carries the session.
+    pub(crate) fn set_cookie(&self, session: &SignedIn) -> String {
+        self.cookie(session.token.expose(), self.absolute.as_secs())
+    }
+
+    /// The cookie that takes it away.
+    pub(crate) fn clear_cookie(&self) -> String {
+        self.cookie("", 0)
+    }
+
+    /// Lax, not Strict: an authorization request is a navigation from another site. No `Domain`:
+    /// a sibling application must not see it.
+    fn cookie(&self, value: &str, max_age: u64) -> String {
+        let secure = if self.secure { "; Secure" } else { "" };
+        format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}")
+    }
+}
+
+impl SignedIn {
+    /// The session as the engine sees it.
+    pub(crate) fn to_engine(&self) -> grantor::Session {
+        // The id that the engine gets is a hash already, and it hashes it again for `sid`.
+        let id = BASE64_URL_SAFE_NO_PAD.encode(row_id(self.token.expose()));
+        let mut session = grantor::Session::new(&self.user.id, id, self.auth_time);
+        session.amr = vec!["pwd".to_owned()];
+        session
+    }
+
+    /// A token for forms (and scripts) of this session: a page of another site cannot know it.
+    pub(crate) fn csrf_token(&self, purpose: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"csrf\0");
+        hash.update(self.token.expose().as_bytes());
+        hash.update(b"\0");
+        hash.update(purpose.as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+    }
+
+    pub(crate) fn is_csrf_token(&self, purpose: &str, presented: &str) -> bool {
+        self.csrf_token(purpose).as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+}
+
+/// At rest is a hash: who reads the table cannot take a session over.
+fn row_id(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The session token of a request. Two cookies of the name count as none: one of them was planted,
+/// by a page of a sibling domain.
+fn cookie(headers: &HeaderMap) -> Option<Secret> {
+    let mut found = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE_NAME)
+        .map(|(_, value)| value);
+    match (found.next(), found.next()) {
+        (Some(value), None) if !value.is_empty() && value.len() <= 128 => Some(Secret::new(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_session_cookies_count_as_none() {
+        let headers = |cookies: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, cookies.parse().unwrap());
+            headers
+        };
+        assert!(cookie(&headers("a=b; cerb_sid=x")).is_some());
+        assert!(cookie(&headers("cerb_sid=x; cerb_sid=y")).is_none());
+        assert!(cookie(&headers("xcerb_sid=x")).is_none());
+        assert!(cookie(&headers("cerb_sid=")).is_none());
+    }
+}

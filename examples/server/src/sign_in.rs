@@ -1,0 +1,339 @@
+//! The pages where people sign in and consent: what a host does with the engine's interaction.
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use grantor::{Next, Pending, SignInReason};
+use grantor_axum::Reply;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::error::StoreFailed;
+use crate::pages::{self, ClientView, Consent, Login, render, scopes_in_words};
+use crate::session::SignedIn;
+
+#[derive(Deserialize)]
+pub(crate) struct TicketQuery {
+    #[serde(default)]
+    ticket: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct LoginForm {
+    #[serde(default)]
+    ticket: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    cancel: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ConsentForm {
+    ticket: String,
+    csrf: String,
+    decision: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct LogoutForm {
+    csrf: String,
+}
+
+type Submitted<T> = Result<Form<T>, FormRejection>;
+
+const WRONG: &str = "The e-mail or the password is wrong.";
+const BUSY: &str = "Too many people are signing in right now. Try again in a moment.";
+
+/// `GET /login`
+pub(crate) async fn show_login(
+    State(app): State<App>,
+    Query(query): Query<TicketQuery>,
+    headers: HeaderMap,
+) -> Reply {
+    let session = match app.sessions.find(&headers, app.server.now()).await {
+        Ok(session) => session,
+        Err(error) => return unavailable(&error),
+    };
+    if query.ticket.is_empty() {
+        return match session {
+            Some(_) => Reply::from(grantor::Response::see_other("/")),
+            None => own_login_page("", None),
+        };
+    }
+    go_on(&app, &query.ticket, session, Step::Login).await
+}
+
+/// `POST /login`
+pub(crate) async fn login(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Submitted<LoginForm>,
+) -> Response {
+    let Ok(Form(form)) = form else { return malformed().into_response() };
+    if !is_own_form(&app, &headers) {
+        return foreign_form().into_response();
+    }
+    let pending = match form.ticket.as_str() {
+        "" => None,
+        ticket => match waiting(&app, ticket).await {
+            Ok(waiting) => Some(waiting),
+            Err(reply) => return reply.into_response(),
+        },
+    };
+    let pending = match (&form.cancel, pending) {
+        (Some(_), Some(waiting)) => return Reply::from(waiting.pending.deny()).into_response(),
+        (_, pending) => pending,
+    };
+    let problem = match authenticate(&app, &form.username, &form.password, &headers).await {
+        Ok(session) => {
+            let reply = match &pending {
+                Some(_) => go_on(&app, &form.ticket, Some(session.clone()), Step::Login).await,
+                None => Reply::from(grantor::Response::see_other("/")),
+            };
+            return with_cookie(reply, &app.sessions.set_cookie(&session));
+        }
+        Err(Refused::Store(error)) => return unavailable(&error).into_response(),
+        Err(Refused::Wrong) => WRONG,
+        Err(Refused::Busy) => BUSY,
+    };
+    let reply = match &pending {
+        Some(pending) => pending.page(&form.username, Some(problem)),
+        None => own_login_page(&form.username, Some(problem)),
+    };
+    reply.into_response()
+}
+
+/// `GET /consent`
+pub(crate) async fn show_consent(
+    State(app): State<App>,
+    Query(query): Query<TicketQuery>,
+    headers: HeaderMap,
+) -> Reply {
+    match app.sessions.find(&headers, app.server.now()).await {
+        Ok(session) => go_on(&app, &query.ticket, session, Step::Consent).await,
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// `POST /consent`
+pub(crate) async fn decide(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Submitted<ConsentForm>,
+) -> Reply {
+    let Ok(Form(form)) = form else { return malformed() };
+    let session = match app.sessions.find(&headers, app.server.now()).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return foreign_form(),
+        Err(error) => return unavailable(&error),
+    };
+    // The token binds the decision to this session and this very request: a page of another site,
+    // and a page that was shown to somebody else, cannot approve.
+    if !is_own_form(&app, &headers) || !session.is_csrf_token(&form.ticket, &form.csrf) {
+        return foreign_form();
+    }
+    let decided = async {
+        let interaction = app.server.resume(&form.ticket).await?;
+        Ok::<_, grantor::InteractionError>(
+            match interaction.proceed(Some(session.to_engine())).await? {
+                Next::Consent(consent) if form.decision == "allow" => {
+                    let scope = consent.scope().clone();
+                    Reply::from(consent.approve(&scope).await?)
+                }
+                Next::Consent(consent) => Reply::from(consent.deny().await?),
+                Next::Done(response) => Reply::from(response),
+                Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
+            },
+        )
+    };
+    decided.await.unwrap_or_else(Reply::from)
+}
+
+/// `POST /logout`
+pub(crate) async fn logout(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Submitted<LogoutForm>,
+) -> Response {
+    let Ok(Form(form)) = form else { return malformed().into_response() };
+    let ended = async {
+        match app.sessions.find(&headers, app.server.now()).await? {
+            Some(session) if session.is_csrf_token("logout", &form.csrf) => {
+                app.sessions.end(&headers).await?;
+                Ok::<_, StoreFailed>(true)
+            }
+            Some(_) => Ok(false),
+            None => Ok(true),
+        }
+    };
+    match ended.await {
+        Ok(true) => {
+            let home = Reply::from(grantor::Response::see_other("/"));
+            with_cookie(home, &app.sessions.clear_cookie())
+        }
+        Ok(false) => foreign_form().into_response(),
+        Err(error) => unavailable(&error).into_response(),
+    }
+}
+
+/// Which page a request is for: two steps never share one URL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Login,
+    Consent,
+}
+
+/// Says who is signed in, and does what the engine says is next.
+async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -> Reply {
+    let user = session.as_ref().map(|session| &session.user);
+    let next = async {
+        let interaction = app.server.resume(ticket).await?;
+        interaction.proceed(session.as_ref().map(SignedIn::to_engine)).await
+    };
+    match next.await {
+        Ok(Next::Done(response)) => response.into(),
+        Ok(Next::SignIn(pending, reason)) if step == Step::Login => {
+            Waiting { pending, reason }.page("", None)
+        }
+        Ok(Next::SignIn(pending, _)) => to_page("/login", &pending.ticket()),
+        Ok(Next::Consent(consent)) => match (step, user, session.as_ref()) {
+            (Step::Consent, Some(user), Some(session)) => {
+                let ticket = consent.ticket();
+                let page = Consent {
+                    ticket: &ticket,
+                    csrf: &session.csrf_token(&ticket),
+                    client: ClientView::from(consent.client()),
+                    user,
+                    destination: &consent.destination(),
+                    scopes: scopes_in_words(consent.scope()),
+                };
+                Reply::page(render(&page), &consent.form_action())
+            }
+            _ => to_page("/consent", &consent.ticket()),
+        },
+        Err(error) => error.into(),
+    }
+}
+
+/// The request of a login form. Whoever posts one wants to sign in, whatever session there is.
+async fn waiting(app: &App, ticket: &str) -> Result<Waiting, Reply> {
+    match app.server.resume(ticket).await?.proceed(None).await? {
+        Next::SignIn(pending, reason) => Ok(Waiting { pending, reason }),
+        Next::Consent(consent) => Err(to_page("/consent", &consent.ticket())),
+        Next::Done(response) => Err(response.into()),
+    }
+}
+
+/// A request that waits for a login.
+struct Waiting {
+    pending: Pending,
+    reason: SignInReason,
+}
+
+impl Waiting {
+    fn page(&self, username: &str, problem: Option<&str>) -> Reply {
+        let username = match username {
+            "" => self.pending.login_hint().unwrap_or(""),
+            typed => typed,
+        };
+        let notice = match self.reason {
+            SignInReason::Fresh | SignInReason::TooOld => {
+                Some("Please enter your password again to continue.")
+            }
+            SignInReason::SelectAccount => Some("Choose the account to continue with."),
+            SignInReason::Disabled => Some("This account is not active. Use another one."),
+            _ => None,
+        };
+        let page = Login {
+            ticket: &self.pending.ticket(),
+            client: Some(ClientView::from(self.pending.client())),
+            username,
+            problem,
+            notice: notice.filter(|_| problem.is_none()),
+        };
+        Reply::page(render(&page), &self.pending.form_action())
+    }
+}
+
+fn own_login_page(username: &str, problem: Option<&str>) -> Reply {
+    let page = Login { ticket: "", client: None, username, problem, notice: None };
+    Reply::page(render(&page), "")
+}
+
+pub(crate) enum Refused {
+    /// The account, the password, or both: nobody is told which.
+    Wrong,
+    Busy,
+    Store(StoreFailed),
+}
+
+impl From<StoreFailed> for Refused {
+    fn from(error: StoreFailed) -> Self {
+        Refused::Store(error)
+    }
+}
+
+/// Checks a password and opens a session. An unknown account, a wrong password and a disabled
+/// account take the same time and get the same answer.
+pub(crate) async fn authenticate(
+    app: &App,
+    email: &str,
+    password: &str,
+    headers: &HeaderMap,
+) -> Result<SignedIn, Refused> {
+    let user = app.accounts.user_by_email(email).await?;
+    let hash = user.as_ref().map(|user| user.password.as_str());
+    let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
+    let Some(user) = user.filter(|user| right && !user.is_disabled) else {
+        tracing::info!("a login failed");
+        return Err(Refused::Wrong);
+    };
+    // A session that the browser brought along ends: it may have been planted.
+    app.sessions.end(headers).await?;
+    Ok(app.sessions.open(user, headers, app.server.now()).await?)
+}
+
+/// Whether a form was posted by a page of this server. Every current browser says where a request
+/// comes from; what comes from no browser carries no browser's cookies either.
+fn is_own_form(app: &App, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => origin == app.server.issuer().origin(),
+        (None, None) => true,
+    }
+}
+
+fn to_page(path: &str, ticket: &str) -> Reply {
+    Reply::from(grantor::Response::see_other(&format!("{path}?ticket={ticket}")))
+}
+
+fn with_cookie(reply: Reply, cookie: &str) -> Response {
+    let mut response = reply.into_response();
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn malformed() -> Reply {
+    let text = "The form was incomplete. Go back to the application and start again.";
+    Reply::page(pages::failure("invalid_request", text), "").status(400)
+}
+
+fn foreign_form() -> Reply {
+    let text =
+        "This form does not belong to your session. Go back to the application and start again.";
+    Reply::page(pages::failure("invalid_request", text), "").status(403)
+}
+
+pub(crate) fn unavailable(error: &StoreFailed) -> Reply {
+    tracing::error!(%error, "a page could not be shown");
+    let text = "The server cannot answer right now. Try again in a moment.";
+    Reply::page(pages::failure("temporarily_unavailable", text), "").status(503)
+}
