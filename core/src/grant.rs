@@ -425,3 +425,6 @@ struct Presented {
 fn within(now: Time, at: Time, window: Duration) -> bool {
     now.since(at).max(at.since(now)) < window
 }
+
+#[cfg(test)]
+mod tests;

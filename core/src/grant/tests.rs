@@ -1,0 +1,290 @@
+//! The machine's invariants as properties: random histories with a clock that is moved by hand,
+//! also backwards.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const START: Time = Time::from_secs(1_700_000_000);
+const RETRY: Duration = Duration::from_secs(60);
+
+fn grant(pkce: bool) -> Grant {
+    let challenge = Challenge::from_text("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM").unwrap();
+    Grant {
+        id: GrantId::from_bytes([1; 32]),
+        issuer: Issuer::new("https://id.example.com").unwrap(),
+        client_id: "client_a".into(),
+        subject: "ann".into(),
+        scope: Scope::parse("openid email").unwrap(),
+        redirect_uri: "https://rp.example/cb".into(),
+        redirect_uri_named: true,
+        challenge: pkce.then_some(challenge),
+        nonce: None,
+        auth_time: START,
+        acr: None,
+        amr: Vec::new(),
+        sid: None,
+        approved_at: START,
+        code_expires_at: START.plus(Duration::from_secs(60)),
+        refresh_idle: Some(Duration::from_secs(1000)),
+        expires_at: START.plus(Duration::from_secs(5000)),
+        state: State::Approved,
+    }
+}
+
+fn client() -> impl Strategy<Value = String> {
+    prop_oneof![9 => Just("client_a".to_owned()), 1 => Just("client_b".to_owned())]
+}
+
+fn redeem() -> impl Strategy<Value = Step> {
+    let uri = prop_oneof![
+        8 => Just(Some("https://rp.example/cb".to_owned())),
+        1 => Just(Some("https://rp.example/cb/".to_owned())),
+        1 => Just(None),
+    ];
+    let verifier = prop_oneof![
+        8 => Just(Some(CodeVerifier::new(VERIFIER))),
+        1 => Just(Some(CodeVerifier::new("short"))),
+        1 => Just(None),
+    ];
+    (client(), uri, verifier).prop_map(|(client, redirect_uri, verifier)| Step::Redeem {
+        client,
+        redirect_uri,
+        verifier,
+    })
+}
+
+fn refresh() -> impl Strategy<Value = Step> {
+    let scope = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Scope::parse("email").unwrap())),
+        1 => Just(Some(Scope::parse("email admin").unwrap())),
+    ];
+    (client(), 1..6_u32, 0..6000_u64, scope, prop::bool::weighted(0.9)).prop_map(
+        |(client, from, life, scope, rotate)| Step::Refresh {
+            client,
+            from,
+            expires_at: START.plus(Duration::from_secs(life)),
+            scope,
+            rotate,
+            retry: RETRY,
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let revoke = prop_oneof![Just(None), client().prop_map(Some)];
+    prop_oneof![
+        3 => redeem(),
+        8 => refresh(),
+        1 => revoke.prop_map(|client| Step::Revoke { client }),
+    ]
+}
+
+/// Steps with the milliseconds that the clock moves before each, now and then backwards.
+fn history() -> impl Strategy<Value = Vec<(Step, i64)>> {
+    let tick = prop_oneof![6 => 0..50_000_i64, 2 => 50_000..900_000_i64, 1 => -100_000..0_i64];
+    prop::collection::vec((step(), tick), 1..40)
+}
+
+/// Plays a history and shows each transition to `see`: before, step, now, after, outcome.
+fn play(pkce: bool, history: &[(Step, i64)], mut see: impl FnMut(&Grant, &Step, Time, &Grant, &Outcome)) {
+    let mut grant = grant(pkce);
+    let mut now = START;
+    for (step, tick) in history {
+        now = Time::from_millis(now.millis() + tick);
+        let (next, outcome) = grant.apply(step, now);
+        let after = next.unwrap_or_else(|| grant.clone());
+        see(&grant, step, now, &after, &outcome);
+        grant = after;
+    }
+}
+
+fn generation(grant: &Grant) -> u32 {
+    match grant.state {
+        State::Approved => 0,
+        State::Active { generation, .. } => generation,
+        State::Revoked => u32::MAX,
+    }
+}
+
+fn is_granted(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Granted(_))
+}
+
+proptest! {
+    #[test]
+    fn a_code_is_granted_at_most_once_and_only_from_approved(history in history()) {
+        let mut redeemed = 0;
+        play(true, &history, |before, step, _, _, outcome| {
+            if matches!(step, Step::Redeem { .. }) && is_granted(outcome) {
+                assert_eq!(before.state, State::Approved);
+                redeemed += 1;
+            }
+        });
+        prop_assert!(redeemed <= 1);
+    }
+
+    #[test]
+    fn a_refusal_changes_nothing_unless_it_is_reuse_or_a_revocation(history in history()) {
+        play(true, &history, |before, _, _, after, outcome| match outcome {
+            Outcome::Granted(_) => {}
+            Outcome::Reused(_) | Outcome::Revoked => {
+                assert!(before == after || after.state == State::Revoked);
+            }
+            _ => assert_eq!(before, after),
+        });
+    }
+
+    #[test]
+    fn what_is_granted_is_what_is_saved(history in history()) {
+        play(true, &history, |_, _, _, after, outcome| {
+            if let Outcome::Granted(granted) | Outcome::Reused(granted) = outcome {
+                assert_eq!(&**granted, after);
+            }
+        });
+    }
+
+    #[test]
+    fn bindings_and_the_absolute_end_never_change(history in history()) {
+        play(true, &history, |before, _, _, after, _| {
+            assert_eq!(&Grant { state: before.state, ..after.clone() }, before);
+        });
+    }
+
+    #[test]
+    fn revoked_is_absorbing(history in history()) {
+        play(true, &history, |before, _, _, after, outcome| {
+            if before.state == State::Revoked {
+                assert_eq!(after.state, State::Revoked);
+                assert!(matches!(outcome, Outcome::Revoked | Outcome::Mismatch(Field::Client)));
+            }
+        });
+    }
+
+    #[test]
+    fn the_generation_only_grows(history in history()) {
+        play(true, &history, |before, _, _, after, _| {
+            assert!(generation(after) >= generation(before));
+        });
+    }
+
+    #[test]
+    fn accepted_are_the_live_generation_its_predecessor_in_the_window_and_the_future(history in history()) {
+        play(true, &history, |before, step, now, after, outcome| {
+            let Step::Refresh { from, rotate, .. } = step else { return };
+            if !is_granted(outcome) {
+                return;
+            }
+            let live = generation(before);
+            if *from == live {
+                assert_eq!(generation(after), if *rotate { live + 1 } else { live });
+            } else if *from > live {
+                assert_eq!(generation(after), if *rotate { from + 1 } else { *from });
+            } else {
+                assert_eq!(*from + 1, live);
+                assert_eq!(before, after, "a retry writes nothing");
+                let State::Active { advanced_at, .. } = before.state else { panic!() };
+                assert!(now.since(advanced_at) < RETRY);
+            }
+        });
+    }
+
+    #[test]
+    fn an_older_generation_revokes(history in history()) {
+        play(true, &history, |before, step, now, after, outcome| {
+            let (Step::Refresh { from, client, .. }, State::Active { generation, .. }) =
+                (step, before.state) else { return };
+            let of_owner = *client == before.client_id && now < before.expires_at;
+            if of_owner && from + 1 < generation {
+                assert_eq!(after.state, State::Revoked);
+                assert!(matches!(outcome, Outcome::Reused(_)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_stranger_changes_nothing(history in history()) {
+        play(true, &history, |before, step, _, after, outcome| {
+            let client = match step {
+                Step::Redeem { client, .. } | Step::Refresh { client, .. } => Some(client),
+                Step::Revoke { client } => client.as_ref(),
+            };
+            if client.is_some_and(|client| *client != before.client_id) {
+                assert_eq!(before, after);
+                assert_eq!(outcome, &Outcome::Mismatch(Field::Client));
+            }
+        });
+    }
+
+    #[test]
+    fn nothing_is_granted_at_or_after_an_end(history in history()) {
+        play(true, &history, |before, step, now, _, outcome| {
+            if !is_granted(outcome) {
+                return;
+            }
+            match step {
+                Step::Redeem { .. } => assert!(now < before.code_expires_at),
+                Step::Refresh { expires_at, .. } => {
+                    assert!(now < *expires_at && now < before.expires_at);
+                }
+                Step::Revoke { .. } => panic!("a revocation grants nothing"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_challenge_is_answered_by_its_verifier_and_a_verifier_needs_a_challenge(
+        history in history(),
+        pkce in any::<bool>(),
+    ) {
+        play(pkce, &history, |_, step, _, _, outcome| {
+            if let (Step::Redeem { verifier, .. }, true) = (step, is_granted(outcome)) {
+                assert_eq!(pkce, verifier.is_some());
+            }
+        });
+    }
+
+    #[test]
+    fn wider_scope_is_never_granted_and_leaves_the_token_usable(history in history()) {
+        play(true, &history, |before, step, now, after, outcome| {
+            if let Step::Refresh { scope: Some(scope), .. } = step {
+                if !scope.is_within(&before.scope) && !matches!(outcome, Outcome::Reused(_)) {
+                    assert!(!is_granted(outcome));
+                    assert_eq!(before, after, "at {now:?}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_refresh_before_any_refresh_token_was_issued_is_refused() {
+    let mut grant = grant(true);
+    grant.refresh_idle = None;
+    let step = Step::Refresh {
+        client: "client_a".into(),
+        from: 1,
+        expires_at: START.plus(Duration::from_secs(100)),
+        scope: None,
+        rotate: true,
+        retry: RETRY,
+    };
+    assert_eq!(grant.apply(&step, START), (None, Outcome::Mismatch(Field::Refresh)));
+}
+
+#[test]
+fn the_last_generation_does_not_overflow() {
+    let mut grant = grant(true);
+    grant.state = State::Active { generation: u32::MAX, advanced_at: START };
+    let step = Step::Refresh {
+        client: "client_a".into(),
+        from: u32::MAX,
+        expires_at: START.plus(Duration::from_secs(100)),
+        scope: None,
+        rotate: true,
+        retry: RETRY,
+    };
+    assert_eq!(grant.apply(&step, START), (None, Outcome::Expired));
+}

@@ -1,0 +1,26 @@
+//! The protocol as claims: a file per specification, driven through `handle`, without sockets and
+//! with a clock that is moved by hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "these are tests: a panic is how they fail"
+)]
+
+mod budget;
+mod cors;
+mod interaction;
+mod keys;
+mod oidc_core;
+mod oidc_discovery;
+mod rfc6749;
+mod rfc6750;
+mod rfc7009;
+mod rfc7636;
+mod rfc7662;
+mod rfc9700;
+mod support;

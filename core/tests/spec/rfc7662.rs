@@ -1,0 +1,107 @@
+//! RFC 7662, token introspection.
+
+use grantor::{SubjectStatus, Time};
+use serde_json::json;
+
+use crate::support::*;
+
+// Section 2.1.
+
+#[test]
+fn only_a_client_that_can_authenticate_may_ask() {
+    let world = World::new();
+    let token = str_of(&world.tokens(SPA), "access_token");
+    let ask = |request| world.send(&request);
+    let parameters = [("token", token.as_str())];
+    assert_error(&ask(world.as_client(SPA, "/oauth2/introspect", &parameters)), 401, "invalid_client");
+    let nobody = grantor::Request::form("/oauth2/introspect", &parameters);
+    assert_error(&ask(nobody), 401, "invalid_client");
+    assert_error(&ask(world.as_client(WEB, "/oauth2/introspect", &[])), 400, "invalid_request");
+}
+
+// Section 2.2.
+
+#[test]
+fn an_active_token_is_described_and_a_foreign_one_is_not() {
+    let world = World::new();
+    let tokens = world.tokens(WEB);
+    let access_token = str_of(&tokens, "access_token");
+    let own = world.introspect(WEB, &access_token);
+    assert_eq!(own["active"], true);
+    for (name, value) in [("client_id", WEB), ("sub", "ann"), ("iss", ISSUER), ("token_type", "Bearer")] {
+        assert_eq!(own[name], value);
+    }
+    assert!(own["exp"].is_i64() && own["iat"].is_i64() && own["jti"].is_string());
+    let refresh_token = world.introspect(WEB, &str_of(&tokens, "refresh_token"));
+    assert_eq!((&refresh_token["active"], &refresh_token["sub"]), (&json!(true), &json!("ann")));
+
+    // A client that serves the token's audience may know; another may not.
+    assert_eq!(world.introspect(SERVICE, &access_token)["active"], true);
+    assert_eq!(world.introspect(OTHER, &access_token), json!({"active": false}));
+    let refresh_token = str_of(&tokens, "refresh_token");
+    assert_eq!(world.introspect(SERVICE, &refresh_token), json!({"active": false}));
+}
+
+#[test]
+fn whatever_is_dead_is_inactive_and_nothing_else_is_said() {
+    let dead: [(&str, fn(&World, &serde_json::Value)); 7] = [
+        ("revoked", |world, tokens| {
+            let token = str_of(tokens, "refresh_token");
+            world.send(&world.as_client(WEB, "/oauth2/revoke", &[("token", &token)]));
+        }),
+        ("expired", |world, _| world.pass(100 * 86_400)),
+        ("its subject disabled", |world, _| world.people.set("ann", SubjectStatus::Disabled)),
+        ("older than its subject's barrier", |world, _| {
+            world.pass(1);
+            let valid_from = world.server.now();
+            world.people.set("ann", SubjectStatus::Active { valid_from });
+        }),
+        ("its client off", |world, _| {
+            pollster::block_on(world.server.clients().revoke(WEB)).unwrap();
+            world.pass(1);
+            world.change(WEB, |client| client.active = true);
+        }),
+        ("older than its client's barrier", |world, _| {
+            world.pass(1);
+            let now = world.server.now();
+            world.change(WEB, |client| client.valid_from = now);
+        }),
+        ("revoked by the host", |world, _| {
+            let owner = grantor::store::Owner::Subject(world.server.issuer().clone(), "ann".into());
+            pollster::block_on(world.server.revoke_all(&owner)).unwrap();
+        }),
+    ];
+    for (why, kill) in dead {
+        let world = World::new();
+        let tokens = world.tokens(WEB);
+        kill(&world, &tokens);
+        for name in ["access_token", "refresh_token"] {
+            let answer = world.introspect(WEB, &str_of(&tokens, name));
+            assert_eq!(answer, json!({"active": false}), "{name}: {why}");
+        }
+        assert!(!world.is_alive(&str_of(&tokens, "access_token")), "{why}");
+        let refreshed = world.refresh(WEB, &str_of(&tokens, "refresh_token"));
+        assert_error(&refreshed, 400, "invalid_grant");
+    }
+}
+
+#[test]
+fn a_rotated_refresh_token_and_garbage_are_inactive() {
+    let world = World::new();
+    let tokens = world.tokens(WEB);
+    let old = str_of(&tokens, "refresh_token");
+    let new = str_of(&json_body(&world.refresh(WEB, &old)), "refresh_token");
+    assert_eq!(world.introspect(WEB, &old), json!({"active": false}));
+    assert_eq!(world.introspect(WEB, &new)["active"], true);
+    for garbage in ["x", "a.b.c", "rt_x", &str_of(&tokens, "id_token"), &world.code(WEB)] {
+        assert_eq!(world.introspect(WEB, garbage), json!({"active": false}), "{garbage}");
+    }
+}
+
+#[test]
+fn a_barrier_of_the_very_beginning_kills_nothing() {
+    let world = World::new();
+    world.people.set("ann", SubjectStatus::Active { valid_from: Time::EPOCH });
+    let token = str_of(&world.tokens(WEB), "access_token");
+    assert_eq!(world.introspect(WEB, &token)["active"], true);
+}
