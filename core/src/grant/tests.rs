@@ -89,7 +89,11 @@ fn history() -> impl Strategy<Value = Vec<(Step, i64)>> {
 }
 
 /// Plays a history and shows each transition to `see`: before, step, now, after, outcome.
-fn play(pkce: bool, history: &[(Step, i64)], mut see: impl FnMut(&Grant, &Step, Time, &Grant, &Outcome)) {
+fn play(
+    pkce: bool,
+    history: &[(Step, i64)],
+    mut see: impl FnMut(&Grant, &Step, Time, &Grant, &Outcome),
+) {
     let mut grant = grant(pkce);
     let mut now = START;
     for (step, tick) in history {

@@ -52,14 +52,19 @@ fn a_third_partys_consent_costs_one_look_and_one_write() {
 #[test]
 fn garbage_costs_nothing() {
     let world = World::new();
-    let forged = "rt_AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let forged =
+        "rt_AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for garbage in ["x", "rt_x", "authz_x", "a.b.c", forged] {
         let calls = [
             world.calls(|| world.redeem(SPA, garbage)).0,
             world.calls(|| world.refresh(SPA, garbage)).0,
             world.calls(|| world.userinfo(garbage)).0,
             world.calls(|| world.introspect(WEB, garbage)).0,
-            world.calls(|| world.send(&world.as_client(SPA, "/oauth2/revoke", &[("token", garbage)]))).0,
+            world
+                .calls(|| {
+                    world.send(&world.as_client(SPA, "/oauth2/revoke", &[("token", garbage)]))
+                })
+                .0,
         ];
         assert_eq!(calls, [0; 5], "{garbage}");
     }

@@ -58,7 +58,8 @@ fn prompt_consent_asks_though_it_is_remembered_and_prompt_none_never_does() {
         other => panic!("{other:?}"),
     }
     world.approve(&world.ticket(THIRD, &[]));
-    let asked = world.proceed(&world.ticket(THIRD, &[("prompt", "consent")]), Some(world.session()));
+    let asked =
+        world.proceed(&world.ticket(THIRD, &[("prompt", "consent")]), Some(world.session()));
     assert!(matches!(asked, Next::Consent(_)));
     let silent = world.proceed(&world.ticket(THIRD, &[("prompt", "none")]), Some(world.session()));
     assert!(matches!(silent, Next::Done(_)));

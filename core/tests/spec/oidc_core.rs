@@ -200,8 +200,8 @@ fn userinfo_takes_get_and_post() {
     assert_eq!(world.send(&post).status, 200);
     let by_form = Request::form("/oauth2/userinfo", &[("access_token", &token)]);
     assert_eq!(world.send(&by_form).status, 200);
-    let header_and_json = bearer(Request::get("/oauth2/userinfo"), &token)
-        .header("content-type", "application/json");
+    let header_and_json =
+        bearer(Request::get("/oauth2/userinfo"), &token).header("content-type", "application/json");
     assert_eq!(world.send(&header_and_json).status, 200);
 }
 
@@ -210,7 +210,8 @@ fn userinfo_needs_openid_and_a_person() {
     let world = World::new();
     let (_, service) = ((), world.service_token());
     assert_error(&world.userinfo(&service), 403, "insufficient_scope");
-    let code = parameter(&world.approve(&world.ticket(SPA, &[("scope", "email")])), "code").unwrap();
+    let code =
+        parameter(&world.approve(&world.ticket(SPA, &[("scope", "email")])), "code").unwrap();
     let tokens = json_body(&world.redeem(SPA, &code));
     assert!(tokens.get("id_token").is_none());
     let refused = world.userinfo(&str_of(&tokens, "access_token"));

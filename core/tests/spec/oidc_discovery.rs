@@ -1,7 +1,7 @@
 //! OpenID Connect Discovery 1.0, RFC 8414 and RFC 7517.
 
-use grantor::{AuthorizationServer, MasterKey, Request};
 use grantor::store::Memory;
+use grantor::{AuthorizationServer, MasterKey, Request};
 use serde_json::json;
 
 use crate::support::*;

@@ -137,7 +137,10 @@ fn a_request_that_cannot_be_decoded_is_a_page() {
         assert_page(&response, "invalid_request");
     }
     let many = "x=1&".repeat(70);
-    assert_page(&world.send(&Request::get(&format!("/oauth2/authorize?{many}"))), "invalid_request");
+    assert_page(
+        &world.send(&Request::get(&format!("/oauth2/authorize?{many}"))),
+        "invalid_request",
+    );
 }
 
 #[test]
@@ -172,7 +175,8 @@ fn a_client_without_the_code_grant_is_refused() {
 fn state_comes_back_byte_for_byte_whatever_it_is() {
     let world = World::new();
     let long = "s".repeat(2048);
-    for state in ["x", "a+b %2B&c=d", "ünï", "\r\nset-cookie: a=1", "\u{0}", &long, "&code=evil"] {
+    for state in ["x", "a+b %2B&c=d", "ünï", "\r\nset-cookie: a=1", "\u{0}", &long, "&code=evil"]
+    {
         let response = world.approve(&world.ticket(SPA, &[("state", state)]));
         assert_eq!(parameter(&response, "state").as_deref(), Some(state));
     }
@@ -272,7 +276,9 @@ fn the_redirect_uri_must_be_the_one_of_the_request_and_is_named_when_it_is_not()
     for wrong in ["https://rp.example/cb/", "https://rp.example/other", ""] {
         let response = with(wrong);
         assert_error(&response, 400, "invalid_grant");
-        assert!(str_of(&json_body(&response), "error_description").starts_with("redirect_uri_mismatch"));
+        assert!(
+            str_of(&json_body(&response), "error_description").starts_with("redirect_uri_mismatch")
+        );
     }
     assert_eq!(with(CALLBACK).status, 200);
 }
@@ -283,8 +289,11 @@ fn a_redirect_uri_that_was_not_named_need_not_be_repeated() {
     let redeem = |uri: Option<&str>| {
         let response = world.approve(&world.ticket(SPA, &[("redirect_uri", "")]));
         let code = parameter(&response, "code").unwrap();
-        let mut parameters =
-            vec![("grant_type", "authorization_code"), ("code", &code), ("code_verifier", VERIFIER)];
+        let mut parameters = vec![
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+        ];
         parameters.extend(uri.map(|uri| ("redirect_uri", uri)));
         world.token(SPA, &parameters).status
     };
@@ -408,10 +417,18 @@ fn append(mut request: Request, text: &str) -> Request {
 fn missing_and_unknown_parameters_of_the_token_request_are_named() {
     let world = World::new();
     assert_error(&world.token(SPA, &[]), 400, "invalid_request");
-    assert_error(&world.token(SPA, &[("grant_type", "authorization_code")]), 400, "invalid_request");
+    assert_error(
+        &world.token(SPA, &[("grant_type", "authorization_code")]),
+        400,
+        "invalid_request",
+    );
     assert_error(&world.token(SPA, &[("grant_type", "refresh_token")]), 400, "invalid_request");
     for grant_type in ["password", "urn:x", "implicit", "Authorization_code"] {
-        assert_error(&world.token(SPA, &[("grant_type", grant_type)]), 400, "unsupported_grant_type");
+        assert_error(
+            &world.token(SPA, &[("grant_type", grant_type)]),
+            400,
+            "unsupported_grant_type",
+        );
     }
 }
 
@@ -432,20 +449,37 @@ fn a_confidential_client_authenticates_by_basic_or_in_the_body_and_never_by_its_
     let world = World::new();
     let secret = world.secret.expose();
     let grant = ("grant_type", "refresh_token");
-    let body = |parameters: &[(&str, &str)]| world.send(&Request::form("/oauth2/token", parameters));
+    let body =
+        |parameters: &[(&str, &str)]| world.send(&Request::form("/oauth2/token", parameters));
     // Authenticated: the error is about the missing refresh token.
     let authenticated = "invalid_request";
-    assert_error(&body(&[grant, ("client_id", WEB), ("client_secret", secret)]), 400, authenticated);
+    assert_error(
+        &body(&[grant, ("client_id", WEB), ("client_secret", secret)]),
+        400,
+        authenticated,
+    );
     assert_error(&world.token(WEB, &[grant]), 400, authenticated);
     assert_error(&world.token(WEB, &[grant, ("client_id", WEB)]), 400, authenticated);
 
     assert_error(&body(&[grant, ("client_id", WEB)]), 401, "invalid_client");
     assert_error(&body(&[grant, ("client_id", WEB), ("client_secret", "")]), 401, "invalid_client");
-    assert_error(&body(&[grant, ("client_id", WEB), ("client_secret", "x")]), 401, "invalid_client");
-    assert_error(&body(&[grant, ("client_id", "unknown"), ("client_secret", "x")]), 401, "invalid_client");
+    assert_error(
+        &body(&[grant, ("client_id", WEB), ("client_secret", "x")]),
+        401,
+        "invalid_client",
+    );
+    assert_error(
+        &body(&[grant, ("client_id", "unknown"), ("client_secret", "x")]),
+        401,
+        "invalid_client",
+    );
     assert_error(&body(&[grant]), 401, "invalid_client");
     // A secret for a client that has none.
-    assert_error(&body(&[grant, ("client_id", SPA), ("client_secret", "x")]), 401, "invalid_client");
+    assert_error(
+        &body(&[grant, ("client_id", SPA), ("client_secret", "x")]),
+        401,
+        "invalid_client",
+    );
 }
 
 #[test]
@@ -455,9 +489,8 @@ fn two_ways_at_once_are_refused() {
     let grant = ("grant_type", "refresh_token");
     assert_error(&world.token(WEB, &[grant, ("client_secret", secret)]), 400, "invalid_request");
     assert_error(&world.token(WEB, &[grant, ("client_id", OTHER)]), 400, "invalid_request");
-    let twice = world
-        .as_client(WEB, "/oauth2/token", &[grant])
-        .header("authorization", basic(WEB, secret));
+    let twice =
+        world.as_client(WEB, "/oauth2/token", &[grant]).header("authorization", basic(WEB, secret));
     assert_error(&world.send(&twice), 400, "invalid_request");
 }
 
@@ -468,9 +501,13 @@ fn a_failed_basic_authentication_is_challenged() {
         let request = Request::form("/oauth2/token", &[("grant_type", "refresh_token")]);
         world.send(&request.header("authorization", authorization))
     };
-    for authorization in
-        [&*basic(WEB, "wrong"), &*basic("unknown", "wrong"), &*basic(WEB, ""), "Basic !", "Bearer x"]
-    {
+    for authorization in [
+        &*basic(WEB, "wrong"),
+        &*basic("unknown", "wrong"),
+        &*basic(WEB, ""),
+        "Basic !",
+        "Bearer x",
+    ] {
         let response = with(authorization);
         assert_error(&response, 401, "invalid_client");
         assert!(response.get("www-authenticate").unwrap().starts_with("Basic "));
@@ -482,13 +519,14 @@ fn an_unknown_an_inactive_and_an_unproved_client_are_answered_alike() {
     let world = World::new();
     world.change(OTHER, |client| client.active = false);
     let wrong = basic(WEB, "wrong");
-    let answers: Vec<_> = [wrong, basic("unknown", "wrong"), basic(OTHER, world.other_secret.expose())]
-        .iter()
-        .map(|authorization| {
-            let request = Request::form("/oauth2/token", &[("grant_type", "refresh_token")]);
-            world.send(&request.header("authorization", authorization))
-        })
-        .collect();
+    let answers: Vec<_> =
+        [wrong, basic("unknown", "wrong"), basic(OTHER, world.other_secret.expose())]
+            .iter()
+            .map(|authorization| {
+                let request = Request::form("/oauth2/token", &[("grant_type", "refresh_token")]);
+                world.send(&request.header("authorization", authorization))
+            })
+            .collect();
     assert_error(&answers[0], 401, "invalid_client");
     assert!(answers.iter().all(|answer| answer == &answers[0]));
 }
@@ -511,7 +549,9 @@ fn a_pinned_method_is_the_only_one() {
 fn a_rotated_secret_works_at_once_and_the_old_one_ends_with_its_overlap() {
     let world = World::new();
     let old = world.secret.expose().to_owned();
-    let rotate = |overlap| pollster::block_on(world.server.clients().rotate_secret(WEB, seconds(overlap))).unwrap();
+    let rotate = |overlap| {
+        pollster::block_on(world.server.clients().rotate_secret(WEB, seconds(overlap))).unwrap()
+    };
     let works = |secret: &str| {
         let request = Request::form("/oauth2/token", &[("grant_type", "refresh_token")]);
         world.send(&request.header("authorization", basic(WEB, secret))).status != 401
@@ -610,11 +650,8 @@ fn a_refresh_token_of_another_client_is_refused_and_stays_usable() {
     let refresh_token = str_of(&world.tokens(WEB), "refresh_token");
     assert_error(&world.refresh(OTHER, &refresh_token), 400, "invalid_grant");
     assert_error(&world.refresh(SPA, &refresh_token), 400, "invalid_grant");
-    let unproved = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", &refresh_token),
-        ("client_id", WEB),
-    ];
+    let unproved =
+        [("grant_type", "refresh_token"), ("refresh_token", &refresh_token), ("client_id", WEB)];
     assert_error(&world.send(&Request::form("/oauth2/token", &unproved)), 401, "invalid_client");
     assert_eq!(world.refresh(WEB, &refresh_token).status, 200);
 }
@@ -658,8 +695,16 @@ fn a_store_that_fails_issues_nothing_and_says_nothing_of_itself() {
         world.redeem(SPA, &code),
         world.refresh(WEB, &str_of(&tokens, "refresh_token")),
         world.userinfo(&str_of(&tokens, "access_token")),
-        world.send(&world.as_client(WEB, "/oauth2/introspect", &[("token", &str_of(&tokens, "access_token"))])),
-        world.send(&world.as_client(WEB, "/oauth2/revoke", &[("token", &str_of(&tokens, "access_token"))])),
+        world.send(&world.as_client(
+            WEB,
+            "/oauth2/introspect",
+            &[("token", &str_of(&tokens, "access_token"))],
+        )),
+        world.send(&world.as_client(
+            WEB,
+            "/oauth2/revoke",
+            &[("token", &str_of(&tokens, "access_token"))],
+        )),
     ] {
         assert_error(&response, 503, "temporarily_unavailable");
         assert!(!text(&response).contains("disk"), "{}", text(&response));

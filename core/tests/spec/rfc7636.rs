@@ -36,7 +36,9 @@ fn a_challenge_has_one_spelling() {
     let world = World::new();
     let short = &CHALLENGE[..42];
     let spare_bits = format!("{}N", short);
-    for challenge in [short, &format!("{CHALLENGE}A"), &format!("{short}="), &format!("{short}+"), &spare_bits] {
+    for challenge in
+        [short, &format!("{CHALLENGE}A"), &format!("{short}="), &format!("{short}+"), &spare_bits]
+    {
         let response = world.authorize(SPA, &[("code_challenge", challenge)]);
         assert_redirected(&response, "invalid_request");
     }

@@ -13,7 +13,11 @@ fn only_a_client_that_can_authenticate_may_ask() {
     let token = str_of(&world.tokens(SPA), "access_token");
     let ask = |request| world.send(&request);
     let parameters = [("token", token.as_str())];
-    assert_error(&ask(world.as_client(SPA, "/oauth2/introspect", &parameters)), 401, "invalid_client");
+    assert_error(
+        &ask(world.as_client(SPA, "/oauth2/introspect", &parameters)),
+        401,
+        "invalid_client",
+    );
     let nobody = grantor::Request::form("/oauth2/introspect", &parameters);
     assert_error(&ask(nobody), 401, "invalid_client");
     assert_error(&ask(world.as_client(WEB, "/oauth2/introspect", &[])), 400, "invalid_request");
@@ -28,7 +32,9 @@ fn an_active_token_is_described_and_a_foreign_one_is_not() {
     let access_token = str_of(&tokens, "access_token");
     let own = world.introspect(WEB, &access_token);
     assert_eq!(own["active"], true);
-    for (name, value) in [("client_id", WEB), ("sub", "ann"), ("iss", ISSUER), ("token_type", "Bearer")] {
+    for (name, value) in
+        [("client_id", WEB), ("sub", "ann"), ("iss", ISSUER), ("token_type", "Bearer")]
+    {
         assert_eq!(own[name], value);
     }
     assert!(own["exp"].is_i64() && own["iat"].is_i64() && own["jti"].is_string());

@@ -22,10 +22,7 @@ fn a_parallel_refresh_gets_the_very_same_next_token_and_makes_one_change() {
         assert_eq!(answer["refresh_token"], answers[0]["refresh_token"]);
         assert!(world.is_alive(&str_of(answer, "access_token")));
     }
-    assert!(matches!(
-        world.grants()[0].state,
-        grantor::grant::State::Active { generation: 2, .. }
-    ));
+    assert!(matches!(world.grants()[0].state, grantor::grant::State::Active { generation: 2, .. }));
     assert!(!world.saw("ReuseDetected"));
     assert_eq!(world.refresh(SPA, &str_of(&answers[0], "refresh_token")).status, 200);
 }

@@ -9,12 +9,10 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use grantor::grant::{Grant, GrantId, Outcome, Step};
-use grantor::store::{
-    Inserted, KeyStore as _, Memory, Owner, Remembered, StoreError, TokenStore,
-};
+use grantor::store::{Inserted, KeyStore as _, Memory, Owner, Remembered, StoreError, TokenStore};
 use grantor::{
-    AuthorizationServer, Claims, Client, Environment, Event, Events, GrantType, Issuer, MasterKey, Next,
-    Policy, RandomnessUnavailable, Request, Response, Scope, Secret, Session, SubjectError,
+    AuthorizationServer, Claims, Client, Environment, Event, Events, GrantType, Issuer, MasterKey,
+    Next, Policy, RandomnessUnavailable, Request, Response, Scope, Secret, Session, SubjectError,
     SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
@@ -344,7 +342,9 @@ impl World {
     }
 
     pub(crate) fn proceed(&self, ticket: &str, session: Option<Session>) -> Next {
-        block_on(async { self.server.resume(ticket).await.unwrap().proceed(session).await.unwrap() })
+        block_on(async {
+            self.server.resume(ticket).await.unwrap().proceed(session).await.unwrap()
+        })
     }
 
     /// Goes through login and consent as Ann.

@@ -1,0 +1,188 @@
+//! Starting, and what an operator is told when it cannot be.
+
+use std::fs;
+use std::process::Output;
+
+use crate::support::*;
+
+fn run(folder: &std::path::Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    command_in(folder, arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+/// One clear sentence on stderr, exit code 1.
+fn refused(output: &Output, words: &[&str]) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let sentences: Vec<&str> = said.lines().filter(|l| l.starts_with("grantor-server: ")).collect();
+    assert_eq!(sentences.len(), 1, "{said}");
+    for word in words {
+        assert!(sentences[0].contains(word), "{word:?} in {said}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |toml: &str| {
+        fs::write(folder.path().join("grantor.toml"), toml).unwrap();
+        run(folder.path(), &[], &[])
+    };
+    refused(&with("isuer = \"http://localhost:4000\""), &["isuer", "`issuer`", "grantor.toml"]);
+    refused(&with("issuer = \"http://id.example.com\""), &["issuer", "use https"]);
+    refused(&with("listen = \"nonsense\""), &["listen"]);
+    refused(&with("issuer = "), &["grantor.toml"]);
+    fs::remove_file(folder.path().join("grantor.toml")).unwrap();
+    refused(&run(folder.path(), &[("GRANTOR_LIFETIMES__COD", "1")], &[]), &["cod", "`code`"]);
+    refused(&run(folder.path(), &[], &["--config", "no.toml"]), &["no.toml", "does not exist"]);
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+}
+
+#[test]
+fn a_busy_port_stops_the_start_before_anything_is_touched() {
+    let server = Server::new();
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("127.0.0.1:{}", server.port);
+    let output = run(folder.path(), &[("GRANTOR_LISTEN", &listen)], &[]);
+    refused(&output, &[&listen, "GRANTOR_LISTEN"]);
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn a_wrong_or_missing_master_key_stops_the_start_and_damages_nothing() {
+    let mut server = Server::new();
+    let client = server.register_spa();
+    let tokens = server.tokens(&client);
+    server.kill();
+    let database = fs::read(server.data().join("grantor.db")).unwrap();
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let wrong = server.command(&[]).env("GRANTOR_MASTER_KEY", other).output().unwrap();
+    refused(&wrong, &["does not open", "master key"]);
+    let short = server.command(&[]).env("GRANTOR_MASTER_KEY", "c2hvcnQ=").output().unwrap();
+    refused(&short, &["32 bytes"]);
+    assert!(!stderr(&short).contains("c2hvcnQ="));
+    let file = server.data().join("master.key");
+    let key = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    refused(&server.command(&[]).output().unwrap(), &["master.key", "restore"]);
+    assert!(!file.exists(), "no new key was made beside old records");
+    fs::write(&file, &key).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        refused(&server.command(&[]).output().unwrap(), &["chmod 600"]);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert!(fs::read(server.data().join("grantor.db")).unwrap().len() >= database.len());
+    server.start();
+    assert_eq!(server.refresh(&client, tokens["refresh_token"].as_str().unwrap()).status, 200);
+}
+
+#[test]
+fn a_damaged_database_and_a_folder_that_cannot_be_made_are_said() {
+    let server = Server::new();
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [("GRANTOR_LISTEN", "127.0.0.1:0")];
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::write(folder.path().join("data/grantor.db"), "not a database at all, but long enough")
+        .unwrap();
+    fs::copy(server.data().join("master.key"), folder.path().join("data/master.key")).unwrap();
+    refused(&run(folder.path(), &environment, &[]), &["grantor.db"]);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("data"), "a file").unwrap();
+    refused(&run(folder.path(), &environment, &[]), &["data"]);
+}
+
+#[test]
+fn a_public_server_is_made_by_init_and_not_by_a_demonstration() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port().to_string();
+    let listen = format!("127.0.0.1:{port}");
+    let environment = [("GRANTOR_ISSUER", "https://id.example.com"), ("GRANTOR_LISTEN", &listen)];
+    refused(&run(folder.path(), &environment, &[]), &["grantor-server init"]);
+    let init = ["init", "--org", "acme", "--admin-email", "ada@acme.example"];
+    let made = run(folder.path(), &environment, &init);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(stdout(&made).contains("password, shown once"));
+    refused(&run(folder.path(), &environment, &init), &["acme", "exists already"]);
+    let bad = ["init", "--org", "Not A Slug", "--admin-email", "ada@acme.example"];
+    refused(&run(folder.path(), &environment, &bad), &["Not A Slug"]);
+    let short =
+        [&init[..1], &["--org", "b", "--admin-email", "b@b.example", "--admin-password", "x"]]
+            .concat();
+    refused(&run(folder.path(), &environment, &short), &["at least 8"]);
+}
+
+#[test]
+fn clients_are_added_listed_and_shown_beside_a_running_server() {
+    let server = Server::new();
+    let run = |arguments: &[&str]| {
+        let output = server.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let added = run(&[
+        "client",
+        "add",
+        "--org",
+        "your-org",
+        "--name",
+        "Shop",
+        "--redirect-uri",
+        CALLBACK,
+        "--first-party",
+    ]);
+    let client: serde_json::Value = serde_json::from_str(&added).unwrap();
+    let id = client["clientId"].as_str().unwrap();
+    assert!(client["clientSecret"].is_string());
+    assert!(run(&["client", "list", "--org", "your-org"]).contains(id));
+    let shown = run(&["client", "show", "--org", "your-org", id]);
+    assert!(
+        shown.contains("\"Shop\"") && !shown.contains(client["clientSecret"].as_str().unwrap())
+    );
+    // The running server knows it at once.
+    assert!(server.authorize(id, &server.admin_cookie()).parameter("code").is_some());
+
+    let refuse = |arguments: &[&str], words: &[&str]| {
+        refused(&server.command(arguments).output().unwrap(), words);
+    };
+    refuse(&["client", "list", "--org", "other"], &["other"]);
+    refuse(&["client", "show", "--org", "your-org", "client_x"], &["client_x"]);
+    let add = ["client", "add", "--org", "your-org", "--name", "X"];
+    refuse(&[&add[..], &["--redirect-uri", "http://x.example/cb"]].concat(), &["use https"]);
+    refuse(&[&add[..], &["--redirect-uri", CALLBACK, "--scope", "all"]].concat(), &["all"]);
+    refuse(
+        &[&add[..], &["--redirect-uri", CALLBACK, "--grant-type", "password"]].concat(),
+        &["password"],
+    );
+    let usage = server.command(&["client", "add"]).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn keys_are_rotated_beside_a_running_server() {
+    let server = Server::new();
+    let rotated = server.command(&["keys", "rotate"]).output().unwrap();
+    assert!(rotated.status.success(), "{}", stderr(&rotated));
+    let said = stdout(&rotated);
+    assert!(said.contains("begin to sign at"), "{said}");
+    assert_eq!(said.matches("signs now").count(), 2, "{said}");
+    assert_eq!(said.matches("RS256").count(), 2, "{said}");
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        &["init"][..],
+        &["client", "add"],
+        &["client", "list"],
+        &["client", "show"],
+        &["keys", "rotate"],
+        &[],
+    ] {
+        let help = run(folder.path(), &[], &[command, &["--help"]].concat());
+        assert!(help.status.success());
+        assert!(stdout(&help).contains("Example"), "{command:?}: {}", stdout(&help));
+    }
+}

@@ -1,0 +1,17 @@
+//! The server as its users meet it: a process, its command line, and HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "these are tests: a panic is how they fail"
+)]
+
+mod admin_api;
+mod command_line;
+mod guide;
+mod kill;
+mod pages;
+mod support;

@@ -1,0 +1,157 @@
+//! The pages: forms that only their own session can post, and headers that protect them.
+
+use serde_json::json;
+
+use crate::support::*;
+
+fn third_party(server: &Server, name: &str) -> String {
+    let mut registration = spa();
+    registration["name"] = json!(name);
+    registration["isFirstParty"] = json!(false);
+    registration["requireConsent"] = json!(true);
+    server.admin_call("POST", "", &registration).string("clientId")
+}
+
+fn field(page: &str, name: &str) -> String {
+    let at = page.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
+    page[at..].split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_person_signs_in_and_consents_by_plain_forms() {
+    let server = Server::new();
+    let client = third_party(&server, "Shop");
+    let login = server.get(&server.authorize_url(&client), &[]);
+    let page = server.get(login.header("location").unwrap(), &[]);
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("<h1>Sign in</h1>") && page.text.contains("<strong>Shop</strong>"));
+    assert!(!page.text.contains("<script"));
+    for (name, value) in [
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("x-frame-options", "DENY"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(page.header(name), Some(value), "{name}");
+    }
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("form-action 'self' https://myapp.example.com;"), "{policy}");
+
+    let (email, password) = server.person();
+    let ticket = field(&page.text, "ticket");
+    let posted = server
+        .form("/login", &[("ticket", &ticket), ("username", &email), ("password", &password)]);
+    assert_eq!(posted.status, 303, "{}", posted.text);
+    assert!(posted.header("location").unwrap().starts_with("/consent?ticket="));
+    let cookie = posted.cookie();
+    let me = [("cookie", cookie.as_str())];
+    let consent = server.get(posted.header("location").unwrap(), &me);
+    assert!(consent.text.contains("See your e-mail address") && consent.text.contains(&email));
+    let csrf = field(&consent.text, "csrf");
+    let decide = |headers: &[(&str, &str)], csrf: &str, decision: &str| {
+        let fields = [("ticket", ticket.as_str()), ("csrf", csrf), ("decision", decision)];
+        server.form_with("/consent", headers, &fields)
+    };
+    // Neither a guess, nor another session, nor a page of another site can decide.
+    assert_eq!(decide(&me, "guess", "allow").status, 403);
+    assert_eq!(decide(&[], &csrf, "allow").status, 403);
+    let other = server.login(&server.admin()).cookie();
+    assert_eq!(decide(&[("cookie", &other)], &csrf, "allow").status, 403);
+    let foreign = [me[0], ("sec-fetch-site", "cross-site")];
+    assert_eq!(decide(&foreign, &csrf, "allow").status, 403);
+    let foreign = [me[0], ("origin", "https://evil.example")];
+    assert_eq!(decide(&foreign, &csrf, "allow").status, 403);
+    // No GET approves.
+    let get = server.get(&format!("/consent?ticket={ticket}&csrf={csrf}&decision=allow"), &me);
+    assert_eq!((get.status, get.header("location")), (200, None));
+
+    let first = decide(&me, &csrf, "allow");
+    let code = first.parameter("code").unwrap();
+    assert_eq!(server.redeem(&client, &code).status, 200);
+    // Posting twice, or refusing afterwards, changes nothing: the first decision stands.
+    assert_eq!(decide(&me, &csrf, "deny").status, 303);
+    // It is remembered.
+    assert!(server.authorize(&client, &cookie).parameter("code").is_some());
+}
+
+#[test]
+fn refusing_goes_back_with_access_denied() {
+    let server = Server::new();
+    let client = third_party(&server, "Shop");
+    let login = server.get(&server.authorize_url(&client), &[]);
+    let ticket = login.header("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+    let cancelled = server.form("/login", &[("ticket", &ticket), ("cancel", "1")]);
+    assert_eq!(cancelled.parameter("error").as_deref(), Some("access_denied"));
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let consent = server.get(&format!("/consent?ticket={ticket}"), &me);
+    let csrf = field(&consent.text, "csrf");
+    let fields = [("ticket", ticket.as_str()), ("csrf", &csrf), ("decision", "deny")];
+    let denied = server.form_with("/consent", &me, &fields);
+    assert_eq!(denied.parameter("error").as_deref(), Some("access_denied"));
+    assert_eq!(denied.parameter("state").as_deref(), Some("xyz"));
+}
+
+#[test]
+fn a_login_always_gets_a_new_session_and_ends_the_one_it_replaces() {
+    let server = Server::new();
+    let old = server.login(&server.person()).cookie();
+    let (email, password) = server.admin();
+    let fields = [("username", email.as_str()), ("password", &password)];
+    let posted = server.form_with("/login", &[("cookie", &old)], &fields);
+    assert_eq!((posted.status, posted.header("location")), (303, Some("/")));
+    let new = posted.cookie();
+    assert_ne!(old, new);
+    assert_eq!(server.get("/v1/me/profile", &[("cookie", &old)]).status, 401);
+    // An id of somebody's choosing is never adopted.
+    let planted = "cerb_sid=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let posted = server.form_with("/login", &[("cookie", planted)], &fields);
+    assert_ne!(posted.cookie(), planted);
+}
+
+#[test]
+fn a_login_from_a_page_of_another_site_is_refused() {
+    let server = Server::new();
+    let (email, password) = server.admin();
+    let fields = [("username", email.as_str()), ("password", &password)];
+    for header in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let posted = server.form_with("/login", &[header], &fields);
+        assert_eq!((posted.status, posted.header("set-cookie")), (403, None));
+    }
+}
+
+#[test]
+fn names_and_hints_are_shown_as_text() {
+    let server = Server::new();
+    let client = third_party(&server, "<img src=x onerror=alert(1)>{{7*7}}");
+    let hint = "login_hint=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
+    let login = server.get(&format!("{}&{hint}", server.authorize_url(&client)), &[]);
+    let page = server.get(login.header("location").unwrap(), &[]).text;
+    assert!(!page.contains("<img") && !page.contains("<script"), "{page}");
+    assert!(page.contains("{{7*7}}") && page.contains("&#60;img"), "{page}");
+}
+
+#[test]
+fn signing_out_needs_the_sessions_own_form() {
+    let server = Server::new();
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let home = server.get("/", &me);
+    assert!(home.text.contains("Dana Demo"));
+    assert_eq!(server.form_with("/logout", &me, &[("csrf", "guess")]).status, 403);
+    let csrf = field(&home.text, "csrf");
+    assert_eq!(server.form_with("/logout", &me, &[("csrf", &csrf)]).status, 303);
+    assert!(!server.get("/", &me).text.contains("Dana Demo"));
+}
+
+#[test]
+fn broken_tickets_are_a_page_and_no_crash() {
+    let server = Server::new();
+    for ticket in ["x", "AAAA", "%00", &"A".repeat(9000)] {
+        for path in ["/login", "/consent"] {
+            let page = server.get(&format!("{path}?ticket={ticket}"), &[]);
+            assert_eq!(page.status, 400, "{path} {ticket}");
+            assert!(page.text.contains("start again"), "{}", page.text);
+        }
+    }
+}

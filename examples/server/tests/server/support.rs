@@ -1,0 +1,299 @@
+//! Starts the program in a folder of its own and talks HTTP to it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use ureq::http::{Request, Response};
+
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const CALLBACK: &str = "https://myapp.example.com/callback";
+pub(crate) const ORIGIN: &str = "https://myapp.example.com";
+
+/// The program with a data folder.
+pub(crate) struct Server {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
+    process: Option<Child>,
+    /// What the first start printed.
+    pub(crate) introduction: String,
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    response: Response<()>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+    pub(crate) fn string(&self, name: &str) -> String {
+        let body = self.json();
+        body[name].as_str().unwrap_or_else(|| panic!("no {name} in {body}")).to_owned()
+    }
+    /// The session cookie that the answer sets.
+    pub(crate) fn cookie(&self) -> String {
+        self.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    }
+    /// A parameter of the redirect.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let location = url::Url::parse(self.header("location").expect("a redirect")).unwrap();
+        let found = location.query_pairs().find(|(have, _)| have == name);
+        found.map(|(_, value)| value.into_owned())
+    }
+}
+
+pub(crate) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_grantor-server")
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// A first start.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server =
+            Self { folder, port: free_port(), process: None, introduction: String::new() };
+        server.introduction = server.start();
+        server
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// The command line with this server's configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command_in(self.folder.path(), arguments);
+        command
+            .env("GRANTOR_ISSUER", self.issuer())
+            .env("GRANTOR_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("GRANTOR_SCOPES", "[\"orders:read\"]");
+        command
+    }
+
+    /// Starts the server and returns what it printed until it was ready.
+    pub(crate) fn start(&mut self) -> String {
+        let mut process =
+            self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut printed = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        while !printed.contains("is ready") {
+            if lines.read_line(&mut printed).unwrap() == 0 {
+                let mut error = String::new();
+                process.stderr.unwrap().read_to_string(&mut error).unwrap();
+                panic!("the server did not start: {error}");
+            }
+        }
+        // Somebody must read the log, or the pipe fills and the server waits.
+        let mut log = process.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        self.process = Some(process);
+        printed
+    }
+
+    /// Kills the server without a word of warning.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    fn credentials(&self, who: &str) -> (String, String) {
+        let line = self.introduction.lines().find(|line| line.contains(who)).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words[1].to_owned(), words[3].to_owned())
+    }
+
+    pub(crate) fn admin(&self) -> (String, String) {
+        self.credentials("administrator")
+    }
+
+    pub(crate) fn person(&self) -> (String, String) {
+        self.credentials("person")
+    }
+
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let path = path.strip_prefix(&self.issuer()).unwrap_or(path);
+        let mut request =
+            Request::builder().method(method).uri(format!("http://127.0.0.1:{}{path}", self.port));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .build();
+        let agent = ureq::Agent::new_with_config(config);
+        let response = if body.is_empty() && method != "POST" && method != "PATCH" {
+            agent.run(request.body(()).unwrap())
+        } else {
+            agent.run(request.body(body.to_owned()).unwrap())
+        };
+        let (parts, mut body) = response.unwrap().into_parts();
+        let text = body.read_to_string().unwrap();
+        let status = parts.status.as_u16();
+        Answer { status, response: Response::from_parts(parts, ()), text }
+    }
+
+    pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", path, headers, "")
+    }
+
+    pub(crate) fn form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        self.form_with(path, &[], parameters)
+    }
+
+    pub(crate) fn form_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        parameters: &[(&str, &str)],
+    ) -> Answer {
+        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(parameters);
+        let mut headers = headers.to_vec();
+        headers.push(("content-type", "application/x-www-form-urlencoded"));
+        self.send("POST", path, &headers, &encoded.finish())
+    }
+
+    pub(crate) fn login(&self, (email, password): &(String, String)) -> Answer {
+        let body = serde_json::json!({"email": email, "password": password}).to_string();
+        self.send("POST", "/v1/auth/login", &[("content-type", "application/json")], &body)
+    }
+
+    /// The administrator's cookie.
+    pub(crate) fn admin_cookie(&self) -> String {
+        let answer = self.login(&self.admin());
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.cookie()
+    }
+
+    /// A call of the administration API.
+    pub(crate) fn admin_call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let cookie = self.admin_cookie();
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-org-domain", "your-org"),
+            ("cookie", cookie.as_str()),
+        ];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, &format!("/v1/admin/clients{path}"), &headers, &body)
+    }
+
+    /// The guide's client.
+    pub(crate) fn register_spa(&self) -> String {
+        let answer = self.admin_call("POST", "", &spa());
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.string("clientId")
+    }
+
+    pub(crate) fn authorize_url(&self, client_id: &str) -> String {
+        format!(
+            "/oauth2/authorize?response_type=code&client_id={client_id}&redirect_uri={CALLBACK}\
+             &scope=openid%20profile%20email&state=xyz&code_challenge={CHALLENGE}\
+             &code_challenge_method=S256"
+        )
+    }
+
+    /// Follows the authorization request to where it stops, with a session.
+    pub(crate) fn authorize(&self, client_id: &str, cookie: &str) -> Answer {
+        let login = self.get(&self.authorize_url(client_id), &[]);
+        assert_eq!(login.status, 303, "{}", login.text);
+        self.get(login.header("location").unwrap(), &[("cookie", cookie)])
+    }
+
+    pub(crate) fn redeem(&self, client_id: &str, code: &str) -> Answer {
+        let parameters = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("client_id", client_id),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+        ];
+        self.form_with("/oauth2/token", &[("origin", ORIGIN)], &parameters)
+    }
+
+    pub(crate) fn refresh(&self, client_id: &str, refresh_token: &str) -> Answer {
+        let parameters = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("client_id", client_id),
+        ];
+        self.form_with("/oauth2/token", &[("origin", ORIGIN)], &parameters)
+    }
+
+    /// The tokens of a whole flow of the administrator's.
+    pub(crate) fn tokens(&self, client_id: &str) -> Value {
+        let code = self.authorize(client_id, &self.admin_cookie()).parameter("code").unwrap();
+        let answer = self.redeem(client_id, &code);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// The program in a folder, without the environment of whoever runs the tests.
+pub(crate) fn command_in(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRANTOR_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).current_dir(folder).env("GRANTOR_DATA", folder.join("data"));
+    command
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The registration of the guide.
+pub(crate) fn spa() -> Value {
+    serde_json::json!({
+        "name": "My Application",
+        "clientType": "public",
+        "redirectUris": [CALLBACK],
+        "allowedOrigins": [ORIGIN],
+        "grantTypes": ["authorization_code", "refresh_token"],
+        "scopes": ["openid", "profile", "email"],
+        "requirePkce": true,
+        "requireConsent": false,
+        "isFirstParty": true,
+    })
+}
