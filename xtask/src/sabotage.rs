@@ -1,0 +1,406 @@
+//! Proves that the tests can fail: applies one small wrong change at a time to a copy of the
+//! sources, and demands that some test turns red.
+//!
+//! A change that leaves every test green is a promise that nobody checks.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{Done, root};
+
+/// One wrong change.
+struct Sabotage {
+    name: &'static str,
+    file: &'static str,
+    /// Stands exactly once in the file.
+    from: &'static str,
+    to: &'static str,
+    /// The tests that must notice.
+    tests: &'static [&'static str],
+}
+
+const CORE: &[&str] = &["-p", "grantor", "--lib", "--test", "spec"];
+const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
+const SERVER: &[&str] = &["-p", "grantor-server"];
+
+const fn core(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Sabotage {
+    Sabotage { name, file, from, to, tests: CORE }
+}
+
+const ALL: &[Sabotage] = &[
+    core("drop the PKCE check", "core/src/grant.rs", "_ => Err(Field::Verifier),", "_ => Ok(()),"),
+    core(
+        "skip the client comparison when a code is redeemed",
+        "core/src/grant.rs",
+        "if client != self.client_id {\n            return (None, Outcome::Mismatch(Field::Client));\n        }\n        let bindings",
+        "let bindings",
+    ),
+    core(
+        "do not compare the redirect URI at the token endpoint",
+        "core/src/grant.rs",
+        "_ => Err(Field::RedirectUri),",
+        "_ => Ok(()),",
+    ),
+    core(
+        "let codes live for ever",
+        "core/src/grant.rs",
+        "State::Approved if now >= self.code_expires_at",
+        "State::Approved if now < Time::EPOCH",
+    ),
+    core(
+        "let a code live one moment too long",
+        "core/src/grant.rs",
+        "State::Approved if now >= self.code_expires_at",
+        "State::Approved if now > self.code_expires_at",
+    ),
+    core(
+        "do not revoke when a code is reused",
+        "core/src/grant.rs",
+        "Ok(()) => self.reused(),",
+        "Ok(()) => (None, Outcome::Spent),",
+    ),
+    core(
+        "revoke for anybody who presents a spent code",
+        "core/src/grant.rs",
+        "Err(_) => (None, Outcome::Spent),",
+        "Err(_) => self.reused(),",
+    ),
+    core(
+        "accept an old refresh token for ever",
+        "core/src/grant.rs",
+        "now.since(at).max(at.since(now)) < window",
+        "now.since(at).max(at.since(now)) < window || window > Duration::ZERO",
+    ),
+    core(
+        "write again at a retry",
+        "core/src/grant.rs",
+        "return (None, Outcome::Granted(Box::new(self.clone())));",
+        "return self.advanced(generation + 1, now);",
+    ),
+    core(
+        "grant more scope at a refresh than was granted",
+        "core/src/grant.rs",
+        "if scope.is_some_and(|scope| !scope.is_within(&self.scope)) {",
+        "if scope.is_some_and(|scope| scope.is_empty()) {",
+    ),
+    core(
+        "let a stranger revoke",
+        "core/src/grant.rs",
+        "if client.is_some_and(|client| client != self.client_id) {",
+        "if client.is_some_and(|client| client.is_empty()) {",
+    ),
+    core(
+        "match redirect URIs by prefix",
+        "core/src/client/redirect.rs",
+        "registered == named ||",
+        "named.starts_with(registered.as_str()) ||",
+    ),
+    core(
+        "believe public clients that need no PKCE",
+        "core/src/client/mod.rs",
+        "self.require_pkce || self.is_public()",
+        "self.require_pkce",
+    ),
+    core(
+        "accept any PKCE method",
+        "core/src/endpoint/authorize.rs",
+        "(Some(challenge), Some(\"S256\"))",
+        "(Some(challenge), Some(_))",
+    ),
+    core(
+        "accept any client secret",
+        "core/src/client/authentication.rs",
+        "matches && right_way",
+        "right_way || matches",
+    ),
+    core(
+        "let inactive clients authenticate",
+        "core/src/client/authentication.rs",
+        "(true, false) => Err(Misdeed::ClientInactive { basic }),",
+        "(true, false) => Ok(AuthenticatedClient(client)),",
+    ),
+    core(
+        "forget CORS on errors",
+        "core/src/endpoint/cors.rs",
+        "let Some(origin) = request.single(\"origin\") else { return response };",
+        "let Some(origin) = request.single(\"origin\").filter(|_| response.status < 400) else { return response };",
+    ),
+    core(
+        "let every origin read",
+        "core/src/endpoint/cors.rs",
+        "Some(client) => Ok(client.allows_origin(origin)),",
+        "Some(_) => Ok(true),",
+    ),
+    core(
+        "accept any type of token as an access token",
+        "core/src/token/jwt.rs",
+        "if fields.get(\"typ\").and_then(Value::as_str) != Some(typ) {",
+        "if typ.is_empty() {",
+    ),
+    core(
+        "accept expired tokens",
+        "core/src/token/jwt.rs",
+        "Some(exp) if now < Time::from_secs(exp) => Ok(claims),",
+        "Some(exp) if Time::EPOCH < Time::from_secs(exp).max(now) => Ok(claims),",
+    ),
+    core(
+        "accept tokens without a right signature",
+        "core/src/token/jwt.rs",
+        "if !key.verify(signature, input.as_bytes()) {",
+        "if key.verify(\"\", input.as_bytes()) || signature.is_empty() {",
+    ),
+    core(
+        "accept access tokens of revoked grants",
+        "core/src/token/access_token.rs",
+        "g.state != State::Revoked && now < g.expires_at",
+        "now < g.expires_at",
+    ),
+    core(
+        "let a host's claim replace ours",
+        "core/src/token/access_token.rs",
+        "extra.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();\n",
+        "extra.clone().into_iter().collect();\n    let after = extra;\n",
+    ),
+    core(
+        "accept credentials without a right tag",
+        "core/src/token/credential.rs",
+        ".verify_slice(tag)\n            .map_err(|_| Unopened::Garbage)?;",
+        ".verify_slice(tag)\n            .ok();",
+    ),
+    core(
+        "accept tickets without a right tag",
+        "core/src/interaction/ticket.rs",
+        "mac.verify_slice(tag).ok()?;",
+        "mac.verify_slice(tag).ok();",
+    ),
+    core(
+        "grant what was not asked for",
+        "core/src/interaction/mod.rs",
+        "None => requested.intersection(approved),",
+        "None => requested.union(approved),",
+    ),
+    core(
+        "ignore prompt=login",
+        "core/src/interaction/mod.rs",
+        "if self.request.prompt.contains(&Prompt::Login) {",
+        "if self.request.prompt.len() > 9 {",
+    ),
+    core(
+        "ignore the barriers",
+        "core/src/server.rs",
+        "SubjectStatus::Active { valid_from } if approved_at < valid_from => {",
+        "SubjectStatus::Active { valid_from } if valid_from < Time::EPOCH => {",
+    ),
+    core(
+        "leave iss out of authorization responses",
+        "core/src/endpoint/authorize.rs",
+        "parameters.iter().copied().chain(state).chain([iss])",
+        "parameters.iter().copied().chain(state).chain([iss].into_iter().skip(1))",
+    ),
+    core(
+        "describe foreign tokens at introspection",
+        "core/src/endpoint/introspect.rs",
+        "if !own && !served {",
+        "if own && !served && token.scope.is_empty() {",
+    ),
+    core(
+        "let public clients introspect",
+        "core/src/endpoint/introspect.rs",
+        "if client.is_public() {",
+        "if client.client_id.is_empty() {",
+    ),
+    core(
+        "sign with a key as soon as it is published",
+        "core/src/keys.rs",
+        ".filter(|key| key.algorithm == algorithm && key.active_from <= now)",
+        ".filter(|key| key.algorithm == algorithm && (key.active_from <= now || now > Time::EPOCH))",
+    ),
+    core(
+        "accept repeated parameters",
+        "core/src/http.rs",
+        "if !self.repeated.is_empty() {\n            return Err(Misdeed::Repeated);",
+        "if self.repeated.len() > 60 {\n            return Err(Misdeed::Repeated);",
+    ),
+    core(
+        "let the clock run backwards",
+        "core/src/env.rs",
+        "Time(self.0.fetch_max(now, Ordering::Relaxed).max(now))",
+        "Time(self.0.fetch_max(now, Ordering::Relaxed).min(now).max(now))",
+    ),
+    core(
+        "let caches keep token answers",
+        "core/src/http.rs",
+        ".header(\"cache-control\", \"no-store\")\n            .header(\"pragma\", \"no-cache\")",
+        ".header(\"pragma\", \"no-cache\")",
+    ),
+    core(
+        "store the consent of a refused insertion",
+        "core/src/store/memory.rs",
+        "return Ok(Inserted::Existing(Box::new(existing.clone())));",
+        "let existing = existing.clone();\n            if let Some(next) = remember {\n                let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());\n                tables.remembered.insert(key, next);\n            }\n            return Ok(Inserted::Existing(Box::new(existing)));",
+    ),
+    Sabotage {
+        name: "answer before the commit",
+        file: "storage-sqlite/src/database.rs",
+        from: "            replies.push(reply);\n            let end",
+        to: "            reply(Ok(()));\n            let end",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "keep what a failing job did",
+        file: "storage-sqlite/src/database.rs",
+        from: "\"ROLLBACK TO job; RELEASE job\"",
+        to: "\"RELEASE job\"",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "do not sync commits",
+        file: "storage-sqlite/src/database.rs",
+        from: "\"synchronous\", \"FULL\"",
+        to: "\"synchronous\", \"NORMAL\"",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "forget to save a refusal that revokes",
+        file: "storage-sqlite/src/store.rs",
+        from: "            if let Some(next) = next {\n                save(connection, &next)?;",
+        to: "            if let (Some(next), Outcome::Granted(_)) = (next, &outcome) {\n                save(connection, &next)?;",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "overwrite a client that somebody else changed",
+        file: "storage-sqlite/src/store.rs",
+        from: "WHERE issuer = ?1 AND client_id = ?2 AND version = ?3\n",
+        to: "WHERE issuer = ?1 AND client_id = ?2 AND ?3 IS NOT NULL\n",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "keep the origins of inactive clients",
+        file: "storage-sqlite/src/store.rs",
+        from: "if client.active {",
+        to: "if client.version > 0 {",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "purge grants that have not ended",
+        file: "storage-sqlite/src/store.rs",
+        from: "(SELECT id FROM grants WHERE expires_at < ?1 LIMIT ?2)",
+        to: "(SELECT id FROM grants WHERE expires_at <= ?1 LIMIT ?2)",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "mix the grants of issuers",
+        file: "storage-sqlite/src/store.rs",
+        from: "WHERE issuer = ?1 AND id > ?2 AND {condition}",
+        to: "WHERE issuer <> ?1 || 'x' AND id > ?2 AND {condition}",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "approve without the form's own token",
+        file: "examples/server/src/sign_in.rs",
+        from: "|| !session.is_csrf_token(&form.ticket, &form.csrf)",
+        to: "|| form.csrf.is_empty()",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let pages of other sites use the administration API",
+        file: "examples/server/src/api/clients.rs",
+        from: "if foreign || wrong_token {",
+        to: "if wrong_token {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let every person administer",
+        file: "examples/server/src/api/clients.rs",
+        from: "session.user.organisation.id != organisation.id || !session.user.is_admin",
+        to: "session.user.organisation.id != organisation.id",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "make a new master key beside old records",
+        file: "examples/server/src/command/mod.rs",
+        from: "config.master_key(!database.exists())",
+        to: "config.master_key(true)",
+        tests: SERVER,
+    },
+];
+
+/// Applies every change, or those whose name contains one of the words.
+pub(crate) fn run(only: &[&str]) -> Done {
+    let copy = root().join("target/sabotage/tree");
+    let chosen: Vec<&Sabotage> = ALL
+        .iter()
+        .filter(|s| only.is_empty() || only.iter().any(|word| s.name.contains(word)))
+        .collect();
+    let mut survived = Vec::new();
+    for (n, sabotage) in chosen.iter().enumerate() {
+        print!("{:2}/{} {} … ", n + 1, chosen.len(), sabotage.name);
+        std::io::Write::flush(&mut std::io::stdout())?;
+        refresh(&copy)?;
+        apply(&copy, sabotage)?;
+        let compiles = cargo_test(&copy, sabotage.tests, &["--no-run"])?;
+        if !compiles {
+            return Err(format!("{:?} does not compile: mend the list", sabotage.name).into());
+        }
+        if cargo_test(&copy, sabotage.tests, &[])? {
+            println!("NOT NOTICED");
+            survived.push(sabotage.name);
+        } else {
+            println!("noticed");
+        }
+    }
+    println!("{} of {} wrong changes were noticed", chosen.len() - survived.len(), chosen.len());
+    match survived.as_slice() {
+        [] => Ok(()),
+        survived => Err(format!("no test notices: {}", survived.join("; ")).into()),
+    }
+}
+
+/// Copies what git tracks. Only what differs is written, so that cargo rebuilds only that.
+fn refresh(copy: &Path) -> Done {
+    let listed = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output()?;
+    for name in String::from_utf8(listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (root().join(name), copy.join(name));
+        if !from.is_file() || name.starts_with("e2e/") {
+            continue;
+        }
+        let wanted = fs::read(&from)?;
+        if fs::read(&to).ok().as_ref() != Some(&wanted) {
+            fs::create_dir_all(to.parent().unwrap_or(copy))?;
+            fs::write(&to, wanted)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply(copy: &Path, sabotage: &Sabotage) -> Done {
+    let file = copy.join(sabotage.file);
+    let text = fs::read_to_string(&file)?;
+    let found = text.matches(sabotage.from).count();
+    if found != 1 {
+        let name = sabotage.name;
+        return Err(format!("{name:?}: its text stands {found} times in {}", sabotage.file).into());
+    }
+    Ok(fs::write(&file, text.replace(sabotage.from, sabotage.to))?)
+}
+
+/// Whether `cargo test` succeeds.
+fn cargo_test(copy: &Path, tests: &[&str], more: &[&str]) -> Result<bool, std::io::Error> {
+    let status = Command::new("cargo")
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", root().join("target/sabotage/target"))
+        .env("PROPTEST_FAILURE_PERSISTENCE", "off")
+        .args(["test", "--quiet"])
+        .args(tests)
+        .args(more)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(status.success())
+}
