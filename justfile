@@ -1,0 +1,51 @@
+# What CI runs, in the same words.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Everything that CI runs.
+ci:
+    bash .ci/run
+
+# Starts the server with the demonstration.
+run:
+    cargo run -p grantor-server
+
+# All tests that need no other tool.
+test:
+    cargo test --workspace
+
+# Formatting, lints, documentation.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Combinations of features and versions that must build.
+features:
+    cargo check -p grantor --no-default-features
+    cargo check -p grantor --features conformance
+    cargo check -p grantor-sqlite
+    cargo check -p grantor-axum
+
+# The core stays free of runtimes, frameworks and databases.
+tree:
+    ! cargo tree -p grantor --edges normal --prefix none | grep -E '^(tokio|async-std|smol|hyper|axum|actix|http|rusqlite|libsqlite3-sys|sled|reqwest) '
+
+# Licences, sources, duplicate bans. Needs cargo-deny.
+deny:
+    cargo deny --offline check licenses bans sources
+
+# Real clients and a real browser. Needs Node and Chromium.
+e2e:
+    cargo build -p grantor-server
+    cd e2e && npm ci --no-audit --no-fund && npm test
+
+# Small wrong changes, each of which a test must notice.
+sabotage *names:
+    cargo xtask sabotage {{names}}
+
+# The sections that the code cites beside those that the tests cite.
+spec:
+    cargo xtask spec
