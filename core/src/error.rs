@@ -6,6 +6,7 @@
 //! [`InteractionError`](crate::InteractionError).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -31,6 +32,14 @@ pub(crate) enum Misdeed {
     NotAForm,
     #[error("the body is encoded (content-encoding)")]
     BodyEncoded,
+    #[error("the body is too large or broke off")]
+    BodyTooLarge,
+    #[error("the body took too long")]
+    BodyTooSlow,
+    #[error("a hook of the host panicked")]
+    Crashed,
+    #[error("the client calls too often")]
+    TooOften(Duration),
     #[error("credentials or parameters are in the query string")]
     ParametersInQuery,
     #[error("the parameter {0} is missing")]
@@ -148,6 +157,14 @@ impl Misdeed {
                 (400, "invalid_request", format!("the parameter {name} is missing").into())
             }
             M::Method(_) => (405, "invalid_request", "this method is not allowed here".into()),
+            M::BodyTooLarge => {
+                (413, "invalid_request", "the request body is too large or broke off".into())
+            }
+            M::BodyTooSlow => (408, "invalid_request", "the request body took too long".into()),
+            M::Crashed => (500, "server_error", "the server failed".into()),
+            M::TooOften(_) => {
+                (429, "temporarily_unavailable", "too many requests: wait before the next".into())
+            }
             M::NotFound => (404, "invalid_request", "there is nothing at this path".into()),
 
             M::SeveralAuthentications => {
@@ -255,10 +272,22 @@ impl Misdeed {
             "" => "an access token is needed",
             text => text,
         };
-        let mut response =
-            Response::json(wire.status, &json!({"error": code, "error_description": description}));
-        if wire.status == 503 {
-            response = response.header("retry-after", "1");
+        let mut body = json!({"error": code, "error_description": description});
+        if let (Misdeed::TooOften(_), Some(members)) = (self, body.as_object_mut()) {
+            // Whoever meets a limit may be a client of another API of the host: the members of RFC
+            // 7807 stand beside those of RFC 6749.
+            members.insert("title".into(), "Too many requests".into());
+            members.insert("status".into(), wire.status.into());
+            members.insert("detail".into(), description.into());
+        }
+        let mut response = Response::json(wire.status, &body);
+        match self {
+            Misdeed::TooOften(wait) => {
+                let seconds = wait.as_secs().saturating_add(1).to_string();
+                response = response.header("retry-after", seconds);
+            }
+            _ if wire.status == 503 => response = response.header("retry-after", "1"),
+            _ => {}
         }
         match (self, wire.challenge) {
             (Misdeed::Method(allow), _) => response.header("allow", *allow),
@@ -278,4 +307,20 @@ impl Misdeed {
             (_, None) => response,
         }
     }
+}
+
+/// An error with its sources: an operator needs to see why the store failed.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Transparent errors repeat their source.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
 }

@@ -52,8 +52,10 @@ pub enum Event<'a> {
         /// Whether a code came back; otherwise it was a refresh token.
         code: bool,
     },
-    /// A token was revoked by its client (RFC 7009).
+    /// A client revoked a token of its own (RFC 7009), and with it the grant.
     TokenRevoked {
+        /// The grant, or what stands for a token of the client's own.
+        grant: GrantId,
         /// The client.
         client_id: &'a str,
     },
@@ -90,6 +92,12 @@ pub enum Event<'a> {
     ClientRemoved {
         /// The client.
         client_id: &'a str,
+    },
+    /// Maintenance could not be done. It is tried again; until then keys may grow old and ended
+    /// grants stay.
+    MaintenanceFailed {
+        /// Why, with the sources of the error.
+        reason: String,
     },
     /// New keys were published; they sign from `active_from` (seconds since the epoch) on.
     KeysRotated {

@@ -409,6 +409,12 @@ impl Ring {
             .iter()
             .filter(|key| key.algorithm == algorithm && key.active_from <= now)
             .max_by_key(|key| key.active_from)
+            // A ring that was made while the clock was ahead has no active key yet; its oldest one
+            // is known to everybody who knows the ring.
+            .or_else(|| {
+                let of_algorithm = self.signing.iter().filter(|key| key.algorithm == algorithm);
+                of_algorithm.min_by_key(|key| key.active_from)
+            })
             .ok_or(KeyError::NoKey(algorithm.as_str()))
     }
 
@@ -422,6 +428,7 @@ impl Ring {
             .iter()
             .filter(|secret| secret.active_from <= at)
             .max_by_key(|secret| secret.active_from)
+            .or_else(|| self.secrets.iter().min_by_key(|secret| secret.active_from))
             .ok_or(KeyError::NoKey("HMAC"))
     }
 
@@ -579,9 +586,12 @@ impl Keys {
         } else {
             Arc::new(Ring::open(&self.master, &self.issuer, &stored.sealed)?)
         };
-        let current = Current { ring: ring.clone(), version: stored.version, loaded_at: now };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-        Ok(ring)
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // A load that took long must not replace what a quicker one has brought meanwhile.
+        if current.version <= stored.version {
+            *current = Current { ring, version: stored.version, loaded_at: now };
+        }
+        Ok(current.ring.clone())
     }
 
     /// Publishes new keys, which begin to sign after `publish_ahead`. When keys are published
@@ -594,20 +604,21 @@ impl Keys {
         self.rotate_if(environment, now, |newest| newest <= now).await
     }
 
-    /// Rotates when the keys are old enough. True when they were. Answers when it is next due.
+    /// Rotates when the keys are old enough, and answers when rotation is next due; before it, when
+    /// the keys that this call made begin to sign.
     pub(crate) async fn maintain(
         &self,
         environment: &dyn Environment,
         now: Time,
-    ) -> Result<(bool, Time), KeyError> {
+    ) -> Result<(Option<Time>, Time), KeyError> {
         let lifetimes = self.lifetimes;
         let due = self.reload(now).await?.rotation_due(lifetimes);
         if due > now {
-            return Ok((false, due));
+            return Ok((None, due));
         }
         let age = lifetimes.rotate_every.saturating_sub(lifetimes.publish_ahead);
-        self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
-        Ok((true, self.ring().rotation_due(lifetimes)))
+        let newest = self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
+        Ok((Some(newest), self.ring().rotation_due(lifetimes)))
     }
 
     async fn rotate_if(

@@ -19,6 +19,10 @@ const fn days(n: u64) -> Duration {
 /// key must be kept published for as long.
 pub const MAX_TOKEN_LIFETIME: Duration = days(30);
 
+/// No grant lives longer than this: ten years. Secrets that authenticate refresh tokens are kept for
+/// as long, so that a policy that is shortened later ends no token early.
+const MAX_GRANT_LIFETIME: Duration = days(3660);
+
 /// Settings of a server. The defaults are safe; set fields to change them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -48,6 +52,11 @@ pub struct Policy {
     pub apis: Vec<String>,
     /// The scopes that the server knows, for its discovery document.
     pub scopes: Scope,
+    /// Whether a revocation request that names no client may revoke a *public* client's token: off.
+    /// Such a client proves nothing anyway, so who holds its token can revoke it by naming the
+    /// client; this is for applications that forget to. A confidential client's token is never
+    /// revoked without its secret.
+    pub anonymous_revocation: bool,
     /// How often keys are replaced: 30 days.
     pub rotate_keys_every: Duration,
     /// How long new keys are published before they sign: 15 minutes. Longer than clients keep the
@@ -90,6 +99,7 @@ impl Default for Policy {
             refresh: RefreshPolicy::ClientGrant,
             apis: Vec::new(),
             scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
+            anonymous_revocation: false,
             rotate_keys_every: days(30),
             publish_keys_ahead: minutes(15),
         }
@@ -110,7 +120,7 @@ impl Policy {
         if self.refresh_token_idle < second || self.refresh_token_absolute < second {
             return Err("refresh token lifetimes must be at least 1 second");
         }
-        if self.refresh_token_absolute > days(3660) {
+        if self.refresh_token_absolute > MAX_GRANT_LIFETIME {
             return Err("refresh_token_absolute must be at most ten years");
         }
         if self.retry_window > minutes(10) {
@@ -118,9 +128,9 @@ impl Policy {
                 "retry_window must be at most 600 seconds: without a bound, a thief and the owner could not be told apart",
             );
         }
-        if self.publish_keys_ahead < minutes(1) {
+        if self.publish_keys_ahead < minutes(10) {
             return Err(
-                "publish_keys_ahead must be at least 60 seconds: clients look for an unknown key at most once a minute",
+                "publish_keys_ahead must be at least 600 seconds: clients keep the JWKS for 300",
             );
         }
         if self.rotate_keys_every < self.publish_keys_ahead * 2 {
@@ -161,7 +171,7 @@ impl Policy {
             rotate_every: self.rotate_keys_every,
             publish_ahead: self.publish_keys_ahead,
             token: MAX_TOKEN_LIFETIME,
-            credential: self.refresh_token_absolute,
+            credential: MAX_GRANT_LIFETIME,
         }
     }
 }
@@ -181,6 +191,6 @@ mod tests {
         assert!(refused(|p| p.code_lifetime = minutes(11)));
         assert!(refused(|p| p.retry_window = minutes(11)));
         assert!(refused(|p| p.access_token_lifetime = Duration::ZERO));
-        assert!(refused(|p| p.publish_keys_ahead = Duration::from_secs(59)));
+        assert!(refused(|p| p.publish_keys_ahead = Duration::from_secs(599)));
     }
 }

@@ -12,6 +12,7 @@ use crate::event::{Event, Events, NoEvents};
 use crate::http::{Request, Response};
 use crate::issuer::{Issuer, IssuerError};
 use crate::keys::{KeyError, KeyInfo, Keys, MasterKey, Ring};
+use crate::limit::{NoLimit, RateLimit};
 use crate::policy::Policy;
 use crate::store::{ClientStore, KeyStore, Owner, StoreError, TokenStore};
 use crate::subject::{SubjectStatus, Subjects};
@@ -31,6 +32,7 @@ struct Parts {
     environment: Arc<dyn Environment>,
     clock: Monotonic,
     policy: Policy,
+    limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
 }
 
@@ -44,6 +46,18 @@ pub struct PageError {
     pub code: &'static str,
     /// A fixed sentence for the person. Nothing of the request is in it.
     pub description: &'static str,
+}
+
+/// Why a request never reached its endpoint, or never came back from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The body is larger than [`crate::MAX_BODY`], or broke off.
+    TooLarge,
+    /// The body took too long.
+    TooSlow,
+    /// A hook of the host panicked.
+    Crashed,
 }
 
 /// The paths of the endpoints, below the issuer.
@@ -80,6 +94,24 @@ impl AuthorizationServer {
             path::JWKS => endpoint::jwks::answer(&call),
             path::OPENID_CONFIGURATION => endpoint::discovery::answer(&call),
             _ => self.well_known_or_nothing(request).await,
+        }
+    }
+
+    /// The answer to a request that an adapter could not read, or whose handling crashed: in the
+    /// form of the endpoint that was asked, and readable by the pages that may read its answers.
+    pub async fn failed(&self, request: &Request, failure: Failure) -> Response {
+        let call = Call::new(self, request);
+        let response = call.conclude(Err(match failure {
+            Failure::TooLarge => Misdeed::BodyTooLarge,
+            Failure::TooSlow => Misdeed::BodyTooSlow,
+            Failure::Crashed => Misdeed::Crashed,
+        }));
+        let path = request.path.strip_prefix(self.0.issuer.path()).unwrap_or_default();
+        match path {
+            path::TOKEN | path::USERINFO | path::REVOKE => {
+                endpoint::cors::expose(self, request, None, response).await
+            }
+            _ => response,
         }
     }
 
@@ -170,11 +202,19 @@ impl AuthorizationServer {
     /// # Errors
     /// When the stores fail; calling again later is right.
     pub async fn maintain(&self) -> Result<Duration, MaintenanceError> {
+        let done = self.maintenance().await;
+        if let Err(error) = &done {
+            self.emit(&Event::MaintenanceFailed { reason: crate::error::with_sources(error) });
+        }
+        done
+    }
+
+    async fn maintenance(&self) -> Result<Duration, MaintenanceError> {
         const BATCH: usize = 1000;
         let now = self.now();
         let (rotated, due) = self.0.keys.maintain(self.environment(), now).await?;
-        if rotated {
-            self.emit(&Event::KeysRotated { active_from: due.secs() });
+        if let Some(active_from) = rotated {
+            self.emit(&Event::KeysRotated { active_from: active_from.secs() });
         }
         if self.0.tokens.purge(now, BATCH).await? == BATCH {
             return Ok(Duration::ZERO);
@@ -212,6 +252,10 @@ impl AuthorizationServer {
         self.0.keys.ring()
     }
 
+    pub(crate) fn limit(&self) -> &dyn RateLimit {
+        &*self.0.limit
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.0.events.on(event);
     }
@@ -224,23 +268,24 @@ impl AuthorizationServer {
     /// issues and everything that reads: approve, redeem, refresh, introspect, userinfo, guard.
     ///
     /// The barriers (`valid_from`) stop what is in flight at once, whatever the clean-up of
-    /// records has reached.
+    /// records has reached: `at` is when the client was let in, and a subject comes with the time
+    /// since which they are.
     pub(crate) async fn still_allowed(
         &self,
         client: Option<Arc<Client>>,
-        subject: Option<&str>,
-        approved_at: Time,
+        subject: Option<(&str, Time)>,
+        at: Time,
     ) -> Result<Result<Arc<Client>, Denied>, Misdeed> {
         let Some(client) = client.filter(|client| client.active) else {
             return Ok(Err(Denied::Client));
         };
-        if approved_at < client.valid_from {
+        if at < client.valid_from {
             return Ok(Err(Denied::ClientBarrier));
         }
-        if let Some(subject) = subject {
+        if let Some((subject, since)) = subject {
             match self.subjects().status(subject).await? {
                 SubjectStatus::Disabled => return Ok(Err(Denied::Subject)),
-                SubjectStatus::Active { valid_from } if approved_at < valid_from => {
+                SubjectStatus::Active { valid_from } if since < valid_from => {
                     return Ok(Err(Denied::SubjectBarrier));
                 }
                 SubjectStatus::Active { .. } => {}
@@ -283,6 +328,7 @@ pub struct Builder {
     events: Arc<dyn Events>,
     environment: Arc<dyn Environment>,
     policy: Policy,
+    limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
 }
 
@@ -325,6 +371,7 @@ impl Builder {
             events: Arc::new(NoEvents),
             environment: Arc::new(SystemEnvironment),
             policy: Policy::default(),
+            limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
         }
     }
@@ -386,6 +433,11 @@ impl Builder {
         Self { policy, ..self }
     }
 
+    /// How often clients may call; without it, as often as they like.
+    pub fn rate_limit(self, limit: impl RateLimit) -> Self {
+        Self { limit: Arc::new(limit), ..self }
+    }
+
     /// The page for errors that cannot be redirected, as HTML.
     pub fn error_page(self, render: impl Fn(&PageError) -> String + Send + Sync + 'static) -> Self {
         Self { error_page: Arc::new(render), ..self }
@@ -429,6 +481,7 @@ impl Builder {
             environment: self.environment,
             clock,
             policy: self.policy,
+            limit: self.limit,
             error_page: self.error_page,
             issuer,
         };

@@ -194,7 +194,7 @@ const ALL: &[Sabotage] = &[
     core(
         "ignore the barriers",
         "core/src/server.rs",
-        "SubjectStatus::Active { valid_from } if approved_at < valid_from => {",
+        "SubjectStatus::Active { valid_from } if since < valid_from => {",
         "SubjectStatus::Active { valid_from } if valid_from < Time::EPOCH => {",
     ),
     core(

@@ -9,7 +9,8 @@ use super::{AuthMethod, Client, ClientAuthentication};
 use crate::endpoint::Call;
 use crate::env::Time;
 use crate::error::Misdeed;
-use crate::http::{Parameters, Request, decode};
+use crate::http::{Parameters, Request, decode, has_control};
+use crate::limit::Attempt;
 use crate::secret::SecretDigest;
 
 /// A client that has proved who it is, or that has nothing to prove with (a public one).
@@ -41,13 +42,21 @@ struct Presented<'a> {
 /// Finds out which client calls, and demands its proof.
 ///
 /// A stranger learns nothing: an unknown client, an inactive one, a wrong secret and a wrong way
-/// of sending it are answered with the same bytes, after the same work.
+/// of sending it are answered with the same bytes, after the same work. (Only who may read the
+/// answer in a browser differs, which a client's own pages can find out anyway.)
 pub(crate) async fn authenticate_client(
     call: &mut Call<'_>,
     parameters: &Parameters,
 ) -> Result<AuthenticatedClient, Misdeed> {
     let presented = presented(call.request, parameters)?;
     let basic = presented.method == AuthMethod::Basic;
+    let attempt = Attempt {
+        endpoint: &call.request.path,
+        client_id: &presented.client_id,
+        peer: call.request.peer,
+        now: call.now,
+    };
+    call.server.limit().check(&attempt).map_err(Misdeed::TooOften)?;
     let found = call.server.client_store().find(call.server.issuer(), &presented.client_id).await?;
     let Some(client) = found else {
         // The same digest and comparison as for a known client.
@@ -114,7 +123,8 @@ fn basic(authorization: &[u8]) -> Option<(String, String)> {
     let (id, secret) = decoded.split_at_checked(colon)?;
     let secret = decode(secret.get(1..)?).ok()?;
     let id = decode(id).ok()?;
-    (!id.is_empty() && !secret.is_empty()).then_some((id, secret))
+    let sound = |text: &str| !text.is_empty() && !has_control(text);
+    (sound(&id) && sound(&secret)).then_some((id, secret))
 }
 
 #[cfg(test)]
@@ -140,5 +150,6 @@ mod tests {
         assert_eq!(basic(&header("id:")), None);
         assert_eq!(basic(&header(":secret")), None);
         assert_eq!(basic(&header("id:%zz")), None);
+        assert_eq!(basic(&header("id%00:secret")), None);
     }
 }

@@ -69,22 +69,15 @@ impl ValidatedRedirect {
         format!("{}{separator}{}", self.0, encoded.finish())
     }
 
-    /// What a page must name in its `form-action` for a browser to follow the redirect after a
-    /// form was posted: the origin, or the scheme of a private-use URI.
-    pub(crate) fn form_action(&self) -> String {
-        match Url::parse(&self.0) {
-            Ok(url) if url.host().is_some() => url.origin().ascii_serialization(),
-            Ok(url) => format!("{}:", url.scheme()),
-            Err(_) => "'none'".to_owned(),
+    /// What people should be shown as the destination: the host of a web address, and of anything
+    /// else the scheme, since its host part could say whatever it likes.
+    pub(crate) fn destination(&self) -> String {
+        let url = Url::parse(&self.0).ok();
+        let web = url.as_ref().filter(|url| matches!(url.scheme(), "http" | "https"));
+        match web.and_then(Url::host_str) {
+            Some(host) => host.to_owned(),
+            None => self.0.split(':').next().unwrap_or_default().to_owned(),
         }
-    }
-
-    /// The host that people should be shown as the destination.
-    pub(crate) fn host(&self) -> String {
-        Url::parse(&self.0)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned))
-            .unwrap_or_else(|| self.0.split(':').next().unwrap_or_default().to_owned())
     }
 }
 

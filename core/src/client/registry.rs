@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::redirect::{check_origin, check_redirect_uri};
 use super::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
-use crate::env::RandomnessUnavailable;
+use crate::env::{RandomnessUnavailable, Time};
 use crate::event::Event;
 use crate::secret::{Secret, SecretDigest};
 use crate::server::AuthorizationServer;
@@ -115,10 +115,22 @@ impl<'a> Clients<'a> {
 
     /// Stores a changed client. `client.version` must be the one that was read.
     ///
+    /// The barrier never moves back, and switching a client off moves it: what it held then stays
+    /// dead when it is switched on again.
+    ///
     /// # Errors
     /// [`RegistryError::Changed`] when somebody else changed it in between.
     pub async fn update(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
         check(&client)?;
+        let stored = self.existing(&client.client_id).await?;
+        client.valid_from = client.valid_from.max(stored.valid_from);
+        if !client.active {
+            client.valid_from = client.valid_from.max(just_after(self.0.now()));
+        }
+        self.store(client).await
+    }
+
+    async fn store(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
         client.updated_at = self.0.now();
         if !self.0.client_store().update(self.0.issuer(), client.clone()).await? {
             return match self.find(&client.client_id).await? {
@@ -187,9 +199,9 @@ impl<'a> Clients<'a> {
 
     async fn end_grants(&self, mut client: Client) -> Result<(), RegistryError> {
         let now = self.0.now();
-        // A grant approved in this very millisecond is older than the barrier too.
-        client.valid_from = now.plus(Duration::from_millis(1));
-        let client = self.update(client).await?;
+        client.valid_from = just_after(now);
+        // Not `update`: a client that today's rules would refuse can still be switched off.
+        let client = self.store(client).await?;
         let owner = Owner::Client(self.0.issuer().clone(), client.client_id.clone());
         self.0.token_store().revoke(&owner, now).await?;
         self.0.emit(&Event::ClientRevoked { client_id: &client.client_id });
@@ -202,6 +214,11 @@ impl<'a> Clients<'a> {
             .map(|client| Client::clone(&client))
             .ok_or_else(|| RegistryError::NotFound(client_id.to_owned()))
     }
+}
+
+/// A barrier for everything until now: what was approved in this very millisecond is older too.
+fn just_after(now: Time) -> Time {
+    now.plus(Duration::from_millis(1))
 }
 
 /// Judges the whole of a client, every time: what a change makes of it counts, not the change.

@@ -7,21 +7,25 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::Call;
 use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
 use crate::client::{Client, GrantType};
-use crate::error::Misdeed;
+use crate::error::{Misdeed, with_sources};
+use crate::event::Event;
 use crate::grant::Challenge;
 use crate::http::{Method, Parameters, Request, Response, has_control};
 use crate::interaction::ticket::Ticket;
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::server::{AuthorizationServer, PageError};
+use crate::token::{id_token, jwt};
 
 /// The longest `state` or `nonce`.
 const MAX_OPAQUE: usize = 2048;
 
 /// The parameters that the engine knows. Others are ignored and not kept.
-pub(crate) const PARAMETERS: [&str; 12] = [
+pub(crate) const PARAMETERS: [&str; 13] = [
     "response_type",
     "response_mode",
     "client_id",
@@ -34,24 +38,28 @@ pub(crate) const PARAMETERS: [&str; 12] = [
     "prompt",
     "max_age",
     "login_hint",
+    "id_token_hint",
 ];
 
-pub(crate) async fn answer(call: Call<'_>) -> Response {
-    let outcome = async {
-        let parameters = parameters(call.request)?;
-        let client = find_client(call.server, &parameters).await?;
-        AuthorizationRequest::validate(&parameters, &client)?;
-        let ticket = Ticket::issue(call.server, &parameters, call.now)?;
-        Ok::<_, Refusal>(Response::see_other(&format!(
-            "{}{}?ticket={ticket}",
-            call.server.issuer().origin(),
-            call.server.interaction(),
-        )))
-    };
-    match outcome.await {
+pub(crate) async fn answer(mut call: Call<'_>) -> Response {
+    match respond(&mut call).await {
         Ok(response) => response,
-        Err(refusal) => refusal.respond(&call),
+        Err(refusal) => {
+            let client_id = call.client.as_ref().map(|client| client.client_id.as_str());
+            refusal.report(call.server, &call.request.path, client_id);
+            refusal.into_response(call.server, call.request)
+        }
     }
+}
+
+async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
+    let parameters = parameters(call.request)?;
+    let client = find_client(call.server, &parameters).await?;
+    call.client = Some(client.clone());
+    let request = AuthorizationRequest::validate(call.server, &parameters, &client)?;
+    let ticket = Ticket::issue(call.server, &parameters, &request, call.now)?;
+    let (origin, path) = (call.server.issuer().origin(), call.server.interaction());
+    Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
 }
 
 /// GET takes the query, POST the body; never both, for a parameter in both places would be two.
@@ -95,6 +103,9 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) prompt: HashSet<Prompt>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) login_hint: Option<String>,
+    /// Whom the `id_token_hint` names: nobody else may be answered for (OpenID Connect Core section
+    /// 3.1.2.2).
+    pub(crate) hinted_subject: Option<String>,
 }
 
 /// `prompt` (OpenID Connect Core section 3.1.2.1).
@@ -155,11 +166,20 @@ impl Refusal {
         Refusal::Page(PageError { code, description })
     }
 
-    fn respond(self, call: &Call<'_>) -> Response {
-        if let Refusal::Machine(misdeed) = &self {
-            call.report(misdeed);
-        }
-        self.into_response(call.server, call.request)
+    /// Tells the operator.
+    pub(crate) fn report(
+        &self,
+        server: &AuthorizationServer,
+        endpoint: &str,
+        client_id: Option<&str>,
+    ) {
+        let reason = match self {
+            Refusal::Page(PageError { code, description })
+            | Refusal::Redirected { code, description, .. } => format!("{code}: {description}"),
+            Refusal::Machine(misdeed) => with_sources(misdeed),
+            Refusal::Again(_) => return,
+        };
+        server.emit(&Event::Refused { endpoint, client_id, reason });
     }
 
     pub(crate) fn into_response(self, server: &AuthorizationServer, request: &Request) -> Response {
@@ -190,7 +210,11 @@ pub(crate) fn page(server: &AuthorizationServer, error: &PageError, html: bool) 
 
 impl AuthorizationRequest {
     /// Validates a request for its client: first where an answer may go, then everything else.
-    pub(crate) fn validate(parameters: &Parameters, client: &Client) -> Result<Self, Refusal> {
+    pub(crate) fn validate(
+        server: &AuthorizationServer,
+        parameters: &Parameters,
+        client: &Client,
+    ) -> Result<Self, Refusal> {
         let redirect = redirect(parameters, client)?;
         let refuse = |code, description| Refusal::Redirected {
             redirect: redirect.clone(),
@@ -245,6 +269,7 @@ impl AuthorizationRequest {
                 .get("login_hint")
                 .filter(|hint| hint.len() <= 255)
                 .map(str::to_owned),
+            hinted_subject: hinted_subject(server, parameters).map_err(invalid)?,
             nonce,
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
             redirect,
@@ -326,6 +351,18 @@ fn prompt(parameters: &Parameters) -> Result<HashSet<Prompt>, &'static str> {
         return Err("prompt=none goes with no other prompt");
     }
     Ok(prompt)
+}
+
+/// The subject of an ID token of ours, which may have expired long ago: it only says whom the client
+/// believes to be there.
+fn hinted_subject(
+    server: &AuthorizationServer,
+    parameters: &Parameters,
+) -> Result<Option<String>, &'static str> {
+    let Some(hint) = parameters.get("id_token_hint") else { return Ok(None) };
+    let claims = jwt::authentic(hint, id_token::TYP, &server.ring(), server.issuer())
+        .map_err(|_| "the id_token_hint is not an ID token of this server")?;
+    Ok(claims.get("sub").and_then(Value::as_str).map(str::to_owned))
 }
 
 fn max_age(parameters: &Parameters) -> Result<Option<Duration>, &'static str> {

@@ -1,6 +1,6 @@
 //! Token introspection (RFC 7662), for clients that can authenticate.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Call;
 use super::token::{open, post_parameters};
@@ -52,10 +52,10 @@ async fn access_token(
     if !own && !served {
         return Ok(None);
     }
-    let mut body = Map::new();
+    let mut body = token.claims;
+    // Afterwards: a claim that a host adds must not say these.
     body.insert("active".into(), true.into());
     body.insert("token_type".into(), "Bearer".into());
-    body.extend(token.claims);
     Ok(Some(Value::Object(body)))
 }
 
@@ -74,7 +74,9 @@ async fn refresh_token(
         return Ok(None);
     }
     let owner = server.client_store().find(server.issuer(), &grant.client_id).await?;
-    let allowed = server.still_allowed(owner, Some(&grant.subject), grant.approved_at).await?;
+    let allowed = server
+        .still_allowed(owner, Some((&grant.subject, grant.approved_at)), grant.approved_at)
+        .await?;
     if allowed.is_err() {
         return Ok(None);
     }

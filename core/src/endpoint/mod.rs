@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::env::Time;
-use crate::error::Misdeed;
+use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
 use crate::http::{Request, Response};
 use crate::server::AuthorizationServer;
@@ -45,19 +45,7 @@ impl<'a> Call<'a> {
         self.server.emit(&Event::Refused {
             endpoint: &self.request.path,
             client_id: self.client.as_ref().map(|client| client.client_id.as_str()),
-            reason: reason(misdeed),
+            reason: with_sources(misdeed),
         });
     }
-}
-
-/// The misdeed with its sources: an operator needs to see why the store failed.
-fn reason(misdeed: &Misdeed) -> String {
-    let mut reason = misdeed.to_string();
-    let mut source = std::error::Error::source(misdeed);
-    while let Some(error) = source {
-        reason.push_str(": ");
-        reason.push_str(&error.to_string());
-        source = error.source();
-    }
-    reason
 }

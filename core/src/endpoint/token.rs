@@ -90,6 +90,10 @@ async fn refresh_token(
     let token = parameters.get("refresh_token").ok_or(Misdeed::Missing("refresh_token"))?;
     let scope = parameters.get("scope").map(Scope::parse).transpose();
     let scope = scope.map_err(|_| Misdeed::ScopeMalformed)?;
+    // Before the token moves on: a request that can only be refused must not cost it.
+    if scope.as_ref().is_some_and(|scope| scope.intersection(&client.scope).is_empty()) {
+        return Err(Misdeed::ScopeUnavailable);
+    }
     let credential = open(call, Kind::Refresh, token).await?.ok_or(Misdeed::RefreshDead)?;
     let step = Step::Refresh {
         client: client.client_id.clone(),
@@ -187,8 +191,11 @@ async fn tokens(
     first: bool,
 ) -> Result<Response, Misdeed> {
     let server = call.server;
-    let allowed =
-        server.still_allowed(Some(client.shared()), Some(&grant.subject), grant.approved_at);
+    let allowed = server.still_allowed(
+        Some(client.shared()),
+        Some((&grant.subject, grant.approved_at)),
+        grant.approved_at,
+    );
     let client = allowed.await?.map_err(Misdeed::NoLongerAllowed)?;
     // A scope that the client has lost since is not in new tokens.
     let scope = narrowed.unwrap_or(&grant.scope).intersection(&client.scope);
@@ -204,13 +211,12 @@ async fn tokens(
     {
         // Rotated: a function of the record, so that everyone derives the same bytes. Without
         // rotation the same generation is minted again, with a new expiry.
-        let made_at = if server.policy().rotates(&client) { advanced_at } else { call.now };
-        let successor = Credential {
-            kind: Kind::Refresh,
-            handle: credential.handle,
-            number: generation,
-            expires_at: made_at.plus(idle).min(grant.expires_at),
+        let (made_at, expires_at) = match server.policy().rotates(&client) {
+            true => (advanced_at, grant.refresh_expires_at()),
+            false => (call.now, call.now.plus(idle).min(grant.expires_at)),
         };
+        let handle = credential.handle;
+        let successor = Credential { kind: Kind::Refresh, handle, number: generation, expires_at };
         let token = successor.seal(&server.ring(), server.issuer(), made_at)?;
         body.insert("refresh_token".into(), token.expose().into());
     }

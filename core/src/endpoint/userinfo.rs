@@ -50,9 +50,9 @@ fn presented(request: &Request) -> Result<String, Misdeed> {
         _ => None,
     };
     match (bearer(request)?, in_body) {
+        _ if in_query => Err(Misdeed::TokenTransport),
         (Some(_), Some(_)) => Err(Misdeed::TokenTransport),
         (Some(token), None) | (None, Some(token)) => Ok(token),
-        (None, None) if in_query => Err(Misdeed::TokenTransport),
         (None, None) => Err(Misdeed::TokenMissing),
     }
 }

@@ -136,19 +136,25 @@ impl AuthorizationServer {
             "This sign-in link is not valid. Go back to the application and start again.",
         ))?;
         if ticket.is_expired(now) {
-            let again = format!("{}{}?{}", self.issuer(), path::AUTHORIZE, ticket.query());
-            return Err(Refusal::Again(Box::new(Response::see_other(&again))));
+            return Err(Refusal::Again(Box::new(again(self, &ticket))));
         }
         let client = authorize::find_client(self, &ticket.parameters).await?;
-        let request = AuthorizationRequest::validate(&ticket.parameters, &client)?;
+        let request = AuthorizationRequest::validate(self, &ticket.parameters, &client)?;
         Ok(Interaction { server: self.clone(), client, request, ticket })
     }
 
     fn refused(&self, refusal: Refusal) -> InteractionError {
+        refusal.report(self, self.interaction(), None);
         // Whoever comes here is a person with a browser.
         let response = refusal.into_response(self, &Request::get("/"));
         InteractionError::Refused(Box::new(response))
     }
+}
+
+/// Sends the browser to the authorize endpoint with the same request, as on a first visit.
+fn again(server: &AuthorizationServer, ticket: &Ticket) -> Response {
+    let url = format!("{}{}?{}", server.issuer(), path::AUTHORIZE, ticket.query());
+    Response::see_other(&url)
 }
 
 /// A validated authorization request, before anybody said who is signed in.
@@ -185,9 +191,19 @@ pub enum SignInReason {
     SelectAccount,
     /// The account that is signed in is disabled.
     Disabled,
+    /// The session is older than the account's barrier ([`SubjectStatus::Active`]).
+    Ended,
+    /// The client asks for another person (`id_token_hint`).
+    OtherPerson,
 }
 
 impl Interaction {
+    /// The client that asks, for a host that lets not everybody use every client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Says who is signed in, and gets what to do next.
     ///
     /// # Errors
@@ -216,7 +232,8 @@ impl Interaction {
             self.server.token_store().remembered(issuer, &session.subject, client_id).await?;
         // Nobody can tell a native application from one that pretends to be it (RFC 8252 section
         // 8.6), so its consent is asked each time.
-        let remembered = remembered.filter(|_| !self.client.native);
+        let remembered =
+            remembered.filter(|r| !self.client.native && r.granted_at >= self.client.valid_from);
         let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
         let asked_for = self.request.prompt.contains(&Prompt::Consent);
         let consent = Consent { interaction: self, session, remembered };
@@ -250,9 +267,15 @@ impl Interaction {
                 return Ok(Err(SignInReason::TooOld));
             }
         }
+        if self.request.hinted_subject.as_ref().is_some_and(|hinted| *hinted != session.subject) {
+            return Ok(Err(SignInReason::OtherPerson));
+        }
         match self.server.subjects().status(&session.subject).await? {
-            SubjectStatus::Active { .. } => Ok(Ok(session)),
             SubjectStatus::Disabled => Ok(Err(SignInReason::Disabled)),
+            SubjectStatus::Active { valid_from } if session.auth_time < valid_from => {
+                Ok(Err(SignInReason::Ended))
+            }
+            SubjectStatus::Active { .. } => Ok(Ok(session)),
         }
     }
 
@@ -289,17 +312,10 @@ impl Pending {
         self.0.ticket.to_string()
     }
 
-    /// What the page's Content-Security-Policy must list in `form-action` beside `'self'`: browsers
-    /// apply it to the redirect that follows the form.
-    #[must_use]
-    pub fn form_action(&self) -> String {
-        self.0.request.redirect.uri.form_action()
-    }
-
     /// The host that the person will be sent back to.
     #[must_use]
     pub fn destination(&self) -> String {
-        self.0.request.redirect.uri.host()
+        self.0.request.redirect.uri.destination()
     }
 
     /// The person does not want to sign in.
@@ -354,20 +370,15 @@ impl Consent {
         }
     }
 
-    /// See [`Pending::form_action`].
-    #[must_use]
-    pub fn form_action(&self) -> String {
-        self.interaction.request.redirect.uri.form_action()
-    }
-
     /// The host that the person will be sent back to.
     #[must_use]
     pub fn destination(&self) -> String {
-        self.interaction.request.redirect.uri.host()
+        self.interaction.request.redirect.uri.destination()
     }
 
     /// The person allows `scope`. What they granted before stays granted; nothing is granted that
-    /// was not asked for. Approving one request twice answers the same redirect.
+    /// was not asked for. Approving one request twice answers the same redirect, until its code is
+    /// spent; then the browser is sent through the request anew.
     ///
     /// # Errors
     /// When a store or the host's people cannot be asked. Nothing is granted then.
@@ -385,7 +396,7 @@ impl Consent {
         let server = self.interaction.server.clone();
         let refused = async {
             let now = server.now();
-            let handle = self.interaction.ticket.grant_handle(&server, &self.session.id)?;
+            let handle = self.interaction.ticket.grant_handle(&server, &self.session)?;
             let mut grant = self.record(&handle, Scope::empty(), now);
             grant.state = State::Revoked;
             self.conclude(grant, handle, None).await
@@ -403,12 +414,16 @@ impl Consent {
         if granted.is_empty() {
             return Ok(self.interaction.denied());
         }
+        // The time first: a barrier that moves while we look is younger than the grant.
         let now = server.now();
-        let client = Some(self.interaction.client.clone());
-        if let Err(denied) = server.still_allowed(client, Some(&self.session.subject), now).await? {
+        let client_id = &self.interaction.client.client_id;
+        let client = server.client_store().find(server.issuer(), client_id).await?;
+        let subject = Some((self.session.subject.as_str(), self.session.auth_time));
+        let asked = self.interaction.ticket.issued_at;
+        if let Err(denied) = server.still_allowed(client, subject, asked).await? {
             return Ok(self.not_allowed(denied));
         }
-        let handle = self.interaction.ticket.grant_handle(server, &self.session.id)?;
+        let handle = self.interaction.ticket.grant_handle(server, &self.session)?;
         let remember = remember.then(|| Remembered {
             issuer: server.issuer().clone(),
             subject: self.session.subject.clone(),
@@ -453,8 +468,15 @@ impl Consent {
             }
             Inserted::Existing(existing) => *existing,
         };
-        if standing.state == State::Revoked {
-            return Ok(self.interaction.denied());
+        match standing.state {
+            State::Revoked => return Ok(self.interaction.denied()),
+            // The code was redeemed: answering it again would make the client present a spent code,
+            // which ends the grant. A new visit gets a new one.
+            State::Active { .. } => return Ok(again(server, &self.interaction.ticket)),
+            State::Approved if server.now() >= standing.code_expires_at => {
+                return Ok(again(server, &self.interaction.ticket));
+            }
+            State::Approved => {}
         }
         let code = Credential {
             kind: Kind::Code,

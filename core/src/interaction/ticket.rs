@@ -10,15 +10,19 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
-use crate::endpoint::authorize::{PARAMETERS, Refusal};
+use super::Session;
+use crate::endpoint::authorize::{AuthorizationRequest, PARAMETERS, Refusal};
 use crate::env::{Time, random};
 use crate::error::Misdeed;
-use crate::http::{MAX_QUERY, Parameters};
+use crate::http::Parameters;
 use crate::keys::Ring;
 use crate::server::AuthorizationServer;
 
 /// How long a person may take over the pages before the request is validated anew.
 const LIFETIME: Duration = Duration::from_secs(600);
+/// The longest request that a ticket carries, percent-encoded: what it makes of a URL still passes
+/// browsers and servers.
+const MAX_REQUEST: usize = 12 * 1024;
 const VERSION: u8 = 1;
 const PURPOSE: &str = "ticket";
 
@@ -40,8 +44,20 @@ impl Ticket {
     pub(crate) fn issue(
         server: &AuthorizationServer,
         parameters: &Parameters,
+        request: &AuthorizationRequest,
         now: Time,
     ) -> Result<Self, Refusal> {
+        // A hint that is too long to be one is dropped rather than carried along.
+        let kept = |name: &&&str| **name != "login_hint" || request.login_hint.is_some();
+        let kept: Vec<&str> = PARAMETERS.iter().filter(kept).copied().collect();
+        let encoded = parameters.encode_only(&kept);
+        if encoded.len() > MAX_REQUEST {
+            return Err(Refusal::Redirected {
+                redirect: request.redirect.clone(),
+                code: "invalid_request",
+                description: "the request is too large",
+            });
+        }
         let seal = || {
             let ring = server.ring();
             let secret = ring.secret_at(now)?;
@@ -50,7 +66,7 @@ impl Ticket {
             bytes.extend_from_slice(&secret.id);
             bytes.extend_from_slice(&id);
             bytes.extend_from_slice(&now.millis().to_be_bytes());
-            bytes.extend_from_slice(parameters.encode_only(&PARAMETERS).as_bytes());
+            bytes.extend_from_slice(encoded.as_bytes());
             let tag = secret.mac(PURPOSE, server.issuer(), &[&bytes]).finalize().into_bytes();
             bytes.extend_from_slice(&tag);
             let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
@@ -63,7 +79,7 @@ impl Ticket {
     /// Opens a ticket of this server; `None` when a single bit of it is not ours.
     pub(crate) fn open(server: &AuthorizationServer, ring: &Ring, text: &str) -> Option<Self> {
         // Sealing adds 61 bytes, base64 a third.
-        if text.len() > (MAX_QUERY + 61) * 4 / 3 + 3 {
+        if text.len() > (MAX_REQUEST + 61) * 4 / 3 + 3 {
             return None;
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -81,7 +97,7 @@ impl Ticket {
             id: *id,
             issued_at: Time::from_millis(i64::from_be_bytes(*issued_at)),
             key_id: *key_id,
-            parameters: Parameters::parse(encoded, MAX_QUERY * 2).ok()?,
+            parameters: Parameters::parse(encoded, MAX_REQUEST).ok()?,
             text: text.to_owned(),
         })
     }
@@ -96,15 +112,16 @@ impl Ticket {
     }
 
     /// The handle of the grant that approving this ticket in this session makes. It is derived, so
-    /// that approving twice (two tabs, a repeated POST) finds the same grant.
+    /// that approving twice (two tabs, a repeated POST) finds the same grant. The subject is part of
+    /// it, for a host may keep its session's id when another person signs in.
     pub(crate) fn grant_handle(
         &self,
         server: &AuthorizationServer,
-        session_id: &str,
+        session: &Session,
     ) -> Result<[u8; 16], Misdeed> {
         let ring = server.ring();
         let secret = ring.secret(self.key_id).ok_or(crate::keys::KeyError::NoKey("HMAC"))?;
-        let parts: [&[u8]; 2] = [&self.id, session_id.as_bytes()];
+        let parts: [&[u8]; 3] = [&self.id, session.id.as_bytes(), session.subject.as_bytes()];
         let tag = secret.mac("approval", server.issuer(), &parts).finalize().into_bytes();
         let mut handle = [0; 16];
         handle.copy_from_slice(tag.get(..16).unwrap_or(&[0; 16]));

@@ -125,7 +125,7 @@ impl Remembered {
     }
 }
 
-/// The grants, and what must be remembered about single use.
+/// The grants and the remembered consents.
 ///
 /// Every method that changes something returns only when the change would survive the death of
 /// the process. What cannot be made durable is an error, never a silent success.
@@ -156,7 +156,8 @@ pub trait TokenStore: Send + Sync + 'static {
     ) -> Result<Vec<Grant>, StoreError>;
 
     /// Revokes every grant of an owner, in bounded batches, and says how many changed. Grants that
-    /// are approved meanwhile are stopped by the barrier (`valid_from`), not by this.
+    /// are approved meanwhile are stopped by the barriers of clients and subjects (`valid_from`), not
+    /// by this.
     async fn revoke(&self, of: &Owner, now: Time) -> Result<u64, StoreError>;
 
     /// What this subject lets this client have.

@@ -133,7 +133,7 @@ pub(crate) async fn live(
                 .filter(|g| g.client_id == token.client_id && g.issuer == *server.issuer())
                 .ok_or(Misdeed::TokenInvalid("its grant has ended"))?;
             server
-                .still_allowed(client, Some(&grant.subject), grant.approved_at)
+                .still_allowed(client, Some((&grant.subject, grant.approved_at)), grant.approved_at)
                 .await?
                 .map_err(dead)?
         }

@@ -11,6 +11,9 @@ use crate::keys::{Algorithm, KeyError, Ring};
 use crate::secret::Secret;
 use crate::token::jwt;
 
+/// The type in its header. An access token has another, so neither passes for the other.
+pub(crate) const TYP: &str = "JWT";
+
 /// Mints the ID token of a grant.
 ///
 /// It says who signed in and when, and nothing about them: claims belong to the UserInfo endpoint
@@ -45,5 +48,5 @@ pub(crate) fn mint(
             claims.insert(name.into(), value);
         }
     }
-    jwt::sign(ring.signing_key(algorithm, now)?, "JWT", &claims)
+    jwt::sign(ring.signing_key(algorithm, now)?, TYP, &claims)
 }

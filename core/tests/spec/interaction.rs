@@ -5,6 +5,7 @@ use pollster::block_on;
 
 use crate::support::*;
 
+/// What Ann is asked for a third party's request.
 fn consent(world: &World, changes: &[(&str, &str)]) -> grantor::Consent {
     match world.proceed(&world.ticket(THIRD, changes), Some(world.session())) {
         Next::Consent(consent) => consent,
@@ -18,7 +19,6 @@ fn a_third_party_asks_once_and_is_remembered() {
     let asked = consent(&world, &[]);
     assert_eq!(asked.new_scope().to_string(), "openid profile email");
     assert_eq!(asked.destination(), "rp.example");
-    assert_eq!(asked.form_action(), "https://rp.example");
     let scope = asked.scope().clone();
     let response = block_on(asked.approve(&scope)).unwrap();
     assert!(parameter(&response, "code").is_some());
@@ -95,6 +95,109 @@ fn approving_twice_answers_the_same_redirect() {
     world.pass(1);
     assert_eq!(world.approve(&ticket), first);
     assert_eq!(world.grants().len(), 1);
+}
+
+#[test]
+fn approving_again_after_the_code_was_spent_starts_anew_instead_of_replaying_it() {
+    let world = World::new();
+    for spend in [true, false] {
+        let ticket = world.ticket(SPA, &[]);
+        let code = parameter(&world.approve(&ticket), "code").unwrap();
+        let tokens = match spend {
+            true => Some(json_body(&world.redeem(SPA, &code))),
+            false => None,
+        };
+        world.pass(if spend { 1 } else { 60 });
+        let again = world.approve(&ticket);
+        let url = again.get("location").unwrap().strip_prefix(ISSUER).unwrap();
+        assert!(url.starts_with("/oauth2/authorize?"), "{url}");
+        let ticket = world.send(&grantor::Request::get(url)).get("location").unwrap().to_owned();
+        let ticket = ticket.split_once("ticket=").unwrap().1.to_owned();
+        let fresh = parameter(&world.approve(&ticket), "code").unwrap();
+        assert_ne!(fresh, code);
+        assert_eq!(world.redeem(SPA, &fresh).status, 200);
+        if let Some(tokens) = tokens {
+            assert!(world.is_alive(&str_of(&tokens, "access_token")));
+        }
+    }
+}
+
+#[test]
+fn another_person_in_the_same_session_is_another_grant() {
+    let world = World::new();
+    let ticket = world.ticket(SPA, &[]);
+    let subjects = ["ann", "bob"].map(|subject| {
+        let session = Session::new(subject, "one session", world.server.now());
+        let Next::Done(response) = world.proceed(&ticket, Some(session)) else { panic!() };
+        let code = parameter(&response, "code").unwrap();
+        claims(&str_of(&json_body(&world.redeem(SPA, &code)), "id_token"))["sub"].clone()
+    });
+    assert_eq!(subjects, ["ann", "bob"]);
+}
+
+#[test]
+fn what_happens_between_login_and_approval_is_seen() {
+    let world = World::new();
+    // The subject's barrier moves while the consent page is open.
+    let asked = consent(&world, &[]);
+    world.pass(1);
+    let valid_from = world.server.now();
+    world.people.set("ann", grantor::SubjectStatus::Active { valid_from });
+    let scope = asked.scope().clone();
+    assert_redirected(&block_on(asked.approve(&scope)).unwrap(), "access_denied");
+    // The session that is older than the barrier must sign in again.
+    let old = Session::new("ann", "s", valid_from.minus(seconds(1)));
+    match world.proceed(&world.ticket(SPA, &[]), Some(old)) {
+        Next::SignIn(_, reason) => assert_eq!(reason, grantor::SignInReason::Ended),
+        other => panic!("{other:?}"),
+    }
+    // The client is revoked, and revived, while the consent page is open.
+    let asked = consent(&world, &[]);
+    block_on(world.server.clients().revoke(THIRD)).unwrap();
+    world.pass(1);
+    world.change(THIRD, |client| client.active = true);
+    assert_redirected(&block_on(asked.approve(&scope)).unwrap(), "access_denied");
+    assert!(world.grants().is_empty());
+}
+
+#[test]
+fn a_consent_from_before_a_clients_barrier_is_not_remembered() {
+    let world = World::new();
+    world.approve(&world.ticket(THIRD, &[]));
+    block_on(world.server.clients().revoke(THIRD)).unwrap();
+    world.pass(1);
+    world.change(THIRD, |client| client.active = true);
+    let again = world.proceed(&world.ticket(THIRD, &[]), Some(world.session()));
+    assert!(matches!(again, Next::Consent(_)));
+}
+
+#[test]
+fn a_request_that_no_ticket_can_carry_is_refused_and_a_useless_hint_is_dropped() {
+    let world = World::new();
+    let hint = "h".repeat(6000);
+    let ticket = world.ticket(SPA, &[("login_hint", &hint)]);
+    assert!(ticket.len() < 2000);
+    assert!(parameter(&world.approve(&ticket), "code").is_some());
+    let state = "\u{1F600}".repeat(512);
+    let nonce = "\u{1F600}".repeat(512);
+    let large = world.authorize(SPA, &[("state", &state), ("nonce", &nonce)]);
+    assert_eq!(parameter(&large, "error").as_deref(), Some("invalid_request"));
+    assert_eq!(parameter(&large, "state").as_deref(), Some(&*state));
+    assert_eq!(world.authorize(SPA, &[("state", &state)]).status, 303);
+}
+
+#[test]
+fn failures_on_the_way_are_events_with_their_reason() {
+    let world = World::new();
+    let ticket = world.ticket(SPA, &[]);
+    world.break_store(true);
+    let failed = block_on(async {
+        world.server.resume(&ticket).await.unwrap().proceed(Some(world.session())).await
+    });
+    assert!(failed.is_err());
+    assert!(world.events().iter().any(|event| event.contains("the disk is full")));
+    world.authorize(SPA, &[("redirect_uri", "https://evil.example")]);
+    assert!(world.events().iter().any(|event| event.contains("redirect_uri_mismatch")));
 }
 
 #[test]

@@ -13,6 +13,7 @@
 
 mod budget;
 mod cors;
+mod hostile;
 mod interaction;
 mod keys;
 mod oidc_core;

@@ -171,6 +171,27 @@ fn login_hint_is_passed_on_as_data() {
     }
 }
 
+#[test]
+fn an_id_token_hint_lets_nobody_else_be_answered_for() {
+    let world = World::new();
+    let tokens = world.tokens(SPA);
+    let hint = str_of(&tokens, "id_token");
+    // Long expired, it still says whom the client means.
+    world.pass(86_400);
+    let with = |hint: &str, prompt: &str, subject: &str| {
+        let session = Session::new(subject, "s", world.server.now());
+        let changes = [("id_token_hint", hint), ("prompt", prompt)];
+        world.proceed(&world.ticket(SPA, &changes), Some(session))
+    };
+    assert!(matches!(with(&hint, "none", "ann"), Next::Done(r) if parameter(&r, "code").is_some()));
+    assert!(matches!(with(&hint, "none", "bob"), Next::Done(r)
+        if parameter(&r, "error").as_deref() == Some("login_required")));
+    assert_eq!(why(with(&hint, "", "bob")), SignInReason::OtherPerson);
+    for bad in ["nonsense", &str_of(&tokens, "access_token"), &format!("{hint}x")] {
+        assert_redirected(&world.authorize(SPA, &[("id_token_hint", bad)]), "invalid_request");
+    }
+}
+
 // Section 5.3: UserInfo.
 
 #[test]

@@ -642,6 +642,13 @@ fn a_scope_that_the_client_lost_is_not_in_new_tokens() {
     world.change(SPA, |client| client.scope = Scope::parse("openid email").unwrap());
     let next = json_body(&world.refresh(SPA, &str_of(&tokens, "refresh_token")));
     assert_eq!(next["scope"], "openid email");
+    // Asking for what was lost alone is refused before the token moves on.
+    let refresh_token = str_of(&next, "refresh_token");
+    let lost =
+        [("grant_type", "refresh_token"), ("refresh_token", &refresh_token), ("scope", "profile")];
+    assert_error(&world.token(SPA, &lost), 400, "invalid_scope");
+    world.pass(61);
+    assert_eq!(world.refresh(SPA, &refresh_token).status, 200);
 }
 
 #[test]
@@ -740,4 +747,112 @@ fn no_secret_is_in_a_record_an_event_or_a_debug_print() {
     ] {
         assert!(!seen.contains(secret), "{secret} in {seen}");
     }
+}
+
+#[test]
+fn without_randomness_nothing_is_issued() {
+    let world = World::new();
+    let ticket = world.ticket(SPA, &[]);
+    world.run_dry(true);
+    assert_error(&world.authorize(SPA, &[]), 503, "server_error");
+    let service = world.token(SERVICE, &[("grant_type", "client_credentials")]);
+    assert_error(&service, 503, "server_error");
+    world.run_dry(false);
+    assert!(parameter(&world.approve(&ticket), "code").is_some());
+}
+
+#[test]
+fn interleaved_people_get_their_own_tokens() {
+    let world = World::new();
+    let codes: Vec<(String, String)> = (0..20)
+        .map(|n| {
+            let subject = format!("person{n}");
+            let session = grantor::Session::new(&subject, format!("s{n}"), world.server.now());
+            let ticket = world.ticket(SPA, &[("nonce", &format!("nonce{n}"))]);
+            match world.proceed(&ticket, Some(session)) {
+                grantor::Next::Done(response) => (subject, parameter(&response, "code").unwrap()),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    for (n, (subject, code)) in codes.iter().enumerate().rev() {
+        let tokens = json_body(&world.redeem(SPA, code));
+        let id_token = claims(&str_of(&tokens, "id_token"));
+        assert_eq!(
+            (&id_token["sub"], &id_token["nonce"]),
+            (&subject.as_str().into(), &format!("nonce{n}").into())
+        );
+        let user = json_body(&world.userinfo(&str_of(&tokens, "access_token")));
+        assert_eq!(user["sub"], subject.as_str());
+    }
+}
+
+// Section 10.10: guessing is bounded where the host says so.
+
+#[test]
+fn a_host_can_limit_how_often_a_client_calls() {
+    struct Two(std::sync::atomic::AtomicU32);
+    impl grantor::RateLimit for Two {
+        fn check(&self, attempt: &grantor::Attempt<'_>) -> Result<(), std::time::Duration> {
+            assert_eq!(attempt.client_id, "client_unknown");
+            match self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 | 1 => Ok(()),
+                _ => Err(seconds(41)),
+            }
+        }
+    }
+    let builder = grantor::AuthorizationServer::builder(ISSUER)
+        .store(grantor::store::Memory::new())
+        .subjects(People::default())
+        .master_key(grantor::MasterKey::from_bytes([1; 32]))
+        .rate_limit(Two(0.into()));
+    let server = pollster::block_on(builder.build()).unwrap();
+    let request = Request::form("/oauth2/token", &[("client_id", "client_unknown")]);
+    let send = || pollster::block_on(server.handle(&request));
+    assert_eq!((send().status, send().status), (401, 401));
+    let refused = send();
+    assert_error(&refused, 429, "temporarily_unavailable");
+    assert_eq!(refused.get("retry-after"), Some("42"));
+    let body = json_body(&refused);
+    assert_eq!(body["status"], 429);
+    assert!(body["title"].is_string() && body["detail"].is_string());
+}
+
+// Several issuers on one store.
+
+#[test]
+fn nothing_of_one_issuer_works_at_another_on_the_same_store() {
+    let world = World::new();
+    let other = world.another_server("https://other.example.com", grantor::Policy::default());
+    let tokens = world.tokens(WEB);
+    let code = world.code(WEB);
+    let mut twin = grantor::Client::public(SPA, "The same id at another issuer");
+    twin.redirect_uris = vec![CALLBACK.into()];
+    twin.scope = Scope::parse("openid profile email").unwrap();
+    pollster::block_on(other.clients().create(twin)).unwrap();
+    let send = |request: &Request| pollster::block_on(other.handle(request));
+    let bearer_of = |token: &str| bearer(Request::get("/oauth2/userinfo"), token);
+    assert_eq!(send(&bearer_of(&str_of(&tokens, "access_token"))).status, 401);
+    let refresh_token = str_of(&world.tokens(SPA), "refresh_token");
+    let refresh = world.as_client(
+        SPA,
+        "/oauth2/token",
+        &[("grant_type", "refresh_token"), ("refresh_token", &refresh_token)],
+    );
+    assert_error(&send(&refresh), 400, "invalid_grant");
+    let spa_code = world.code(SPA);
+    let redeem = [
+        ("grant_type", "authorization_code"),
+        ("code", &spa_code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    assert_error(&send(&world.as_client(SPA, "/oauth2/token", &redeem)), 400, "invalid_grant");
+    let unknown = world.as_client(WEB, "/oauth2/token", &[("grant_type", "refresh_token")]);
+    assert_error(&send(&unknown), 401, "invalid_client");
+    let ticket = world.ticket(SPA, &[]);
+    assert!(pollster::block_on(other.resume(&ticket)).is_err());
+    assert_eq!(world.redeem(SPA, &spa_code).status, 200);
+    assert_eq!(world.redeem(WEB, &code).status, 200);
+    assert_eq!(world.refresh(SPA, &refresh_token).status, 200);
 }

@@ -37,6 +37,9 @@ fn what_the_host_adds_to_a_token_replaces_no_claim_of_ours() {
     assert_eq!(claims["sub"], "ann");
     assert_eq!(claims["scope"], "openid profile email");
     assert_eq!(claims["aud"], ISSUER);
+    for reserved in ["nbf", "cnf", "act", "nonce"] {
+        assert!(claims.get(reserved).is_none(), "{reserved}");
+    }
 }
 
 // RFC 6750 section 2 and 3.
@@ -70,6 +73,8 @@ fn a_token_comes_once_and_never_in_the_url() {
     let token = str_of(&world.tokens(SPA), "access_token");
     let in_url = Request::get(&format!("/oauth2/userinfo?access_token={token}"));
     assert_error(&world.send(&in_url), 400, "invalid_request");
+    let in_both = bearer(Request::get(&format!("/oauth2/userinfo?access_token={token}")), &token);
+    assert_error(&world.send(&in_both), 400, "invalid_request");
     let in_body = Request::form("/oauth2/userinfo", &[("access_token", &token)]);
     assert_eq!(world.send(&in_body).status, 200);
     assert_error(&world.send(&bearer(in_body, &token)), 400, "invalid_request");

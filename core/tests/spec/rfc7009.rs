@@ -108,3 +108,46 @@ fn a_clients_own_token_is_revoked_by_a_tombstone_until_it_expires() {
     pollster::block_on(world.server.maintain()).unwrap();
     assert_eq!(world.introspect(SERVICE, &token)["active"], false);
 }
+
+#[test]
+fn a_tombstone_outlives_its_token_for_processes_whose_clock_is_behind() {
+    let world = World::new();
+    let token = world.service_token();
+    revoke(&world, SERVICE, &token);
+    world.pass(601);
+    pollster::block_on(world.server.maintain()).unwrap();
+    let behind = world.another_process(grantor::Policy::default());
+    world.step_back(60);
+    let request = world.as_client(SERVICE, "/oauth2/introspect", &[("token", &token)]);
+    let answer = pollster::block_on(behind.handle(&request));
+    assert_eq!(json_body(&answer)["active"], false);
+}
+
+#[test]
+fn only_a_revocation_that_happened_is_an_event() {
+    let world = World::new();
+    let tokens = world.tokens(WEB);
+    revoke(&world, OTHER, &str_of(&tokens, "refresh_token"));
+    revoke(&world, OTHER, "nonsense");
+    assert!(!world.saw("TokenRevoked"));
+}
+
+#[test]
+fn a_request_that_names_no_client_may_revoke_a_public_clients_token_where_that_is_allowed() {
+    let mut policy = grantor::Policy::default();
+    policy.anonymous_revocation = true;
+    let world = World::with(policy);
+    let anonymous = |token: &str| {
+        let request = grantor::Request::form("/oauth2/revoke", &[("token", token)]);
+        world.send(&request).status
+    };
+    for name in ["refresh_token", "access_token"] {
+        let (public, confidential) = (world.tokens(SPA), world.tokens(WEB));
+        assert_eq!(anonymous(&str_of(&public, name)), 200);
+        assert_eq!(anonymous(&str_of(&confidential, name)), 200);
+        assert!(!world.is_alive(&str_of(&public, "access_token")), "{name}");
+        assert!(world.is_alive(&str_of(&confidential, "access_token")), "{name}");
+    }
+    assert_eq!(anonymous("nonsense"), 200);
+    assert_eq!(anonymous(&world.service_token()), 200);
+}

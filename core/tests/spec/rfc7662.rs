@@ -37,6 +37,7 @@ fn an_active_token_is_described_and_a_foreign_one_is_not() {
     {
         assert_eq!(own[name], value);
     }
+    assert_eq!(own["org_id"], "acme");
     assert!(own["exp"].is_i64() && own["iat"].is_i64() && own["jti"].is_string());
     let refresh_token = world.introspect(WEB, &str_of(&tokens, "refresh_token"));
     assert_eq!((&refresh_token["active"], &refresh_token["sub"]), (&json!(true), &json!("ann")));
@@ -110,4 +111,24 @@ fn a_barrier_of_the_very_beginning_kills_nothing() {
     world.people.set("ann", SubjectStatus::Active { valid_from: Time::EPOCH });
     let token = str_of(&world.tokens(WEB), "access_token");
     assert_eq!(world.introspect(WEB, &token)["active"], true);
+}
+
+#[test]
+fn a_clients_own_token_dies_with_its_client() {
+    let world = World::new();
+    let token = world.service_token();
+    assert_eq!(world.introspect(SERVICE, &token)["active"], true);
+    world.pass(2);
+    let now = world.server.now();
+    world.change(SERVICE, |client| client.valid_from = now);
+    assert_eq!(world.introspect(SERVICE, &token), json!({"active": false}));
+    let newer = world.service_token();
+    assert_eq!(world.introspect(SERVICE, &newer)["active"], true);
+    world.change(SERVICE, |client| client.active = false);
+    let guard = grantor::Guard::new(&world.server);
+    let request = bearer(grantor::Request::get("/api"), &newer);
+    assert!(matches!(
+        pollster::block_on(guard.admit(&request)),
+        grantor::Admission::Answered(response) if response.status == 401
+    ));
 }

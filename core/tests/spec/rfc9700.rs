@@ -188,3 +188,36 @@ fn a_revived_client_gets_new_grants_and_not_its_old_ones() {
     let new = world.tokens(WEB);
     assert!(world.is_alive(&str_of(&new, "access_token")));
 }
+
+#[test]
+fn switching_a_client_off_and_on_by_an_update_revives_nothing() {
+    let world = World::new();
+    let old = world.tokens(WEB);
+    world.change(WEB, |client| client.active = false);
+    world.pass(1);
+    world.change(WEB, |client| {
+        client.active = true;
+        client.valid_from = grantor::Time::EPOCH;
+    });
+    assert!(!world.is_alive(&str_of(&old, "access_token")));
+    assert_error(&world.refresh(WEB, &str_of(&old, "refresh_token")), 400, "invalid_grant");
+}
+
+#[test]
+fn a_policy_that_is_shortened_later_ends_no_token_early() {
+    let world = World::new();
+    let tokens = world.tokens(SPA);
+    let mut policy = Policy::default();
+    policy.refresh_token_absolute = seconds(86_400);
+    policy.rotate_keys_every = seconds(86_400);
+    let shortened = world.another_process(policy);
+    for _ in 0..5 {
+        world.pass(2 * 86_400);
+        pollster::block_on(shortened.maintain()).unwrap();
+        pollster::block_on(shortened.rotate_keys()).unwrap();
+    }
+    let refresh_token = str_of(&tokens, "refresh_token");
+    let parameters = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
+    let request = world.as_client(SPA, "/oauth2/token", &parameters);
+    assert_eq!(pollster::block_on(shortened.handle(&request)).status, 200);
+}

@@ -34,6 +34,7 @@ pub(crate) const ORIGIN: &str = "https://rp.example";
 pub(crate) struct Bench {
     now: Arc<AtomicI64>,
     random: Arc<AtomicU64>,
+    dry: Arc<AtomicBool>,
 }
 
 impl Environment for Bench {
@@ -41,6 +42,9 @@ impl Environment for Bench {
         Time::from_millis(self.now.load(Ordering::SeqCst))
     }
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessUnavailable> {
+        if self.dry.load(Ordering::SeqCst) {
+            return Err(RandomnessUnavailable);
+        }
         for byte in bytes {
             let next = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst);
             *byte = (next >> 32) as u8 ^ (next >> 56) as u8;
@@ -80,7 +84,10 @@ impl Subjects for People {
         Ok(claims.as_object().unwrap().clone())
     }
     async fn token_claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        let claims = json!({"org_id": "acme", "sub": "admin", "scope": "everything", "aud": "x"});
+        let claims = json!({
+            "org_id": "acme", "sub": "admin", "scope": "everything", "aud": "x", "nbf": 9, "cnf": {},
+            "act": {"sub": "x"}, "nonce": "n", "active": false, "token_type": "x",
+        });
         Ok(claims.as_object().unwrap().clone())
     }
 }
@@ -203,14 +210,25 @@ impl World {
         let bench = Bench {
             now: Arc::new(AtomicI64::new(1_700_000_000_000)),
             random: Arc::new(AtomicU64::new(SEED.fetch_add(0x1234_5678_9ABC, Ordering::SeqCst))),
+            dry: Arc::default(),
         };
         let store = Counting { inner: memory.clone(), ..Counting::default() };
         Self::open(policy, bench, memory, store)
     }
 
+    /// The source of randomness runs dry.
+    pub(crate) fn run_dry(&self, dry: bool) {
+        self.bench.dry.store(dry, Ordering::SeqCst);
+    }
+
     /// A second process on the same store and the same clock.
     pub(crate) fn another_process(&self, policy: Policy) -> AuthorizationServer {
-        let builder = AuthorizationServer::builder(ISSUER)
+        self.another_server(ISSUER, policy)
+    }
+
+    /// A server on the same store and the same clock.
+    pub(crate) fn another_server(&self, issuer: &str, policy: Policy) -> AuthorizationServer {
+        let builder = AuthorizationServer::builder(issuer)
             .clients(self.memory.clone())
             .tokens(self.store.clone())
             .keys(self.memory.clone())
