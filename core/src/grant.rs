@@ -415,6 +415,7 @@ impl Grant {
 }
 
 /// The presented refresh token, opened.
+#[derive(Clone, Copy)]
 struct Presented {
     from: u32,
     expires_at: Time,

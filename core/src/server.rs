@@ -74,7 +74,6 @@ pub(crate) mod path {
 
 impl AuthorizationServer {
     /// Starts to build a server for an issuer, such as `https://id.example.com`.
-    #[must_use]
     pub fn builder(issuer: &str) -> Builder {
         Builder::new(issuer)
     }

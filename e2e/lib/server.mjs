@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const BINARY =
-  process.env.GRANTOR_SERVER ??
+  process.env.E2E_SERVER ??
   fileURLToPath(new URL('../../target/debug/grantor-server', import.meta.url));
 
 /** A port that was free a moment ago. */

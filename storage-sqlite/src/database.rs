@@ -22,6 +22,8 @@ const QUEUE: usize = 1024;
 /// How many jobs one commit carries at most.
 const BATCH: usize = 128;
 const READERS: usize = 2;
+/// How long to wait for another process's lock.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The tables of a database, as steps from nothing to today.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +114,8 @@ pub struct Database(Arc<Threads>);
 struct Threads {
     // In an Option so that dropping can close the queues before it waits for the threads.
     queues: Option<(SyncSender<WriteJob>, SyncSender<ReadJob>)>,
-    threads: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Database {
@@ -125,11 +128,13 @@ impl Database {
         create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut writer = Connection::open(path).map_err(sqlite)?;
-        configure(&writer).map_err(sqlite)?;
+        writer.busy_timeout(BUSY).map_err(sqlite)?;
+        // Before anything is written: another application's file stays as it is.
         migrate(&mut writer, path, schema)?;
-        let mut threads = Vec::new();
+        configure(&writer).map_err(sqlite)?;
         let (write, jobs) = sync_channel(QUEUE);
-        threads.push(spawn("grantor-sqlite-write", move || Writer::new(writer).run(&jobs)));
+        let writer = spawn("grantor-sqlite-write", move || Writer::new(writer).run(&jobs));
+        let mut readers = Vec::new();
         let (read, jobs) = sync_channel::<ReadJob>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..READERS {
@@ -138,11 +143,12 @@ impl Database {
                 OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             )
             .map_err(sqlite)?;
-            reader.busy_timeout(Duration::from_secs(5)).map_err(sqlite)?;
+            reader.busy_timeout(BUSY).map_err(sqlite)?;
             let jobs = jobs.clone();
-            threads.push(spawn("grantor-sqlite-read", move || run_reader(&reader, &jobs)));
+            readers.push(spawn("grantor-sqlite-read", move || run_reader(&reader, &jobs)));
         }
-        Ok(Self(Arc::new(Threads { queues: Some((write, read)), threads })))
+        let (queues, writer) = (Some((write, read)), Some(writer));
+        Ok(Self(Arc::new(Threads { queues, readers, writer })))
     }
 
     /// Runs `job` in a transaction, and returns its value after the commit is on the disk. When it
@@ -199,6 +205,14 @@ impl Database {
         wait.await.unwrap_or_else(|_| Err(WriteError::GivenUp.into()))
     }
 
+    /// Whether the database can be written to now. It writes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn check(&self) -> Result<(), WriteError> {
+        self.write(|_| Ok(())).await
+    }
+
     fn queues(&self) -> Result<&(SyncSender<WriteJob>, SyncSender<ReadJob>), WriteError> {
         self.0.queues.as_ref().ok_or(WriteError::GivenUp)
     }
@@ -219,11 +233,17 @@ impl fmt::Debug for Database {
 
 impl Drop for Threads {
     /// Finishes what is queued, then closes the file: a backup taken afterwards is complete, and
-    /// another process may take over.
+    /// another process may take over. The writer closes last, for only the last connection brings
+    /// the log back into the database.
     fn drop(&mut self) {
-        self.queues = None;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
+        let Some((write, read)) = self.queues.take() else { return };
+        drop(read);
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        drop(write);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
         }
     }
 }
@@ -243,7 +263,6 @@ fn create(path: &Path) -> std::io::Result<()> {
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // NORMAL may forget the last commits at a power loss: a spent code would live again.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -424,6 +443,13 @@ mod tests {
     fn foreign_newer_and_broken_files_are_refused_with_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE theirs(n)").unwrap();
+        drop(other);
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Database::open(&path, SCHEMA), Err(OpenError::Foreign { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before, "their file is as it was");
+        std::fs::remove_file(&path).unwrap();
         drop(Database::open(&path, SCHEMA).unwrap());
         let foreign = Schema { application_id: 8, ..SCHEMA };
         assert!(matches!(Database::open(&path, foreign), Err(OpenError::Foreign { .. })));
@@ -434,6 +460,20 @@ mod tests {
         std::fs::write(&broken, "this is not a database, whatever its name says").unwrap();
         assert!(matches!(Database::open(&broken, SCHEMA), Err(OpenError::Sqlite { .. })));
         assert!(Database::open(folder.path().join("no/such/t.db"), SCHEMA).is_err());
+    }
+
+    #[test]
+    fn closing_brings_everything_into_the_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        for n in 0..20 {
+            let database = Database::open(&path, SCHEMA).unwrap();
+            block_on(database.write(add(n))).unwrap();
+            assert_eq!(count(&database), n + 1);
+            drop(database);
+            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert_eq!(left.len(), 1, "{left:?}");
+        }
     }
 
     #[cfg(unix)]

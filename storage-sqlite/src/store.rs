@@ -30,6 +30,14 @@ impl Sqlite {
         Database::open(path, SCHEMA).map(Self)
     }
 
+    /// Whether the store can be written to now. It writes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
@@ -104,7 +112,7 @@ impl TokenStore for Sqlite {
             if let Some(next) = remember {
                 let before = consent_of(connection, &next.issuer, &next.subject, &next.client_id)?;
                 let merged = match before {
-                    Some(before) => before.merged(next),
+                    Some(before) => before.merged(&next),
                     None => next,
                 };
                 let sql = "REPLACE INTO remembered (issuer, subject, client_id, scope, granted_at)

@@ -1,5 +1,7 @@
 //! SQLite keeps the storage contract.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use grantor::store::conformance::Backend;
 use grantor_sqlite::Sqlite;
 

@@ -1,5 +1,7 @@
 //! The project's own chores: `cargo xtask <verb>`.
 
+#[cfg(test)]
+mod docs;
 mod sabotage;
 mod spec;
 

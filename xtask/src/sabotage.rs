@@ -304,14 +304,14 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "approve without the form's own token",
         file: "examples/server/src/sign_in.rs",
-        from: "|| !session.is_csrf_token(&form.ticket, &form.csrf)",
-        to: "|| form.csrf.is_empty()",
+        from: "if !session.is_csrf_token(&decision_on(&consent), &form.csrf) =>",
+        to: "if form.csrf.is_empty() =>",
         tests: SERVER,
     },
     Sabotage {
         name: "let pages of other sites use the administration API",
         file: "examples/server/src/api/clients.rs",
-        from: "if foreign || wrong_token {",
+        from: "if is_foreign(app, headers) || wrong_token {",
         to: "if wrong_token {",
         tests: SERVER,
     },

@@ -11,17 +11,15 @@ use axum::response::{IntoResponse, Response};
 pub struct Reply(grantor::Response);
 
 impl Reply {
-    /// A page. `form_action` is what [`grantor::Pending::form_action`] or
-    /// [`grantor::Consent::form_action`] says: browsers apply the policy to the redirect that
-    /// follows the form, so a plain `'self'` would stop the person on the way back.
+    /// A page. Everything in `html` that came from outside must be escaped.
     ///
-    /// Everything in `html` that came from outside must be escaped.
+    /// The policy allows no script and no content from elsewhere. It does not restrict where forms
+    /// lead: browsers apply `form-action` to every redirect that follows a form, so it would stop
+    /// people on their way back to an application whose callback redirects on.
     #[must_use]
-    pub fn page(html: impl Into<String>, form_action: &str) -> Self {
-        let policy = format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-             form-action 'self' {form_action}; frame-ancestors 'none'; base-uri 'none'"
-        );
+    pub fn page(html: impl Into<String>) -> Self {
+        let policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
+                      font-src 'self'; frame-ancestors 'none'; base-uri 'none'";
         Self(grantor::Response::html(200, html).header("content-security-policy", policy))
     }
 

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use grantor::{AuthorizationServer, MAX_BODY, Method};
+use grantor::{AuthorizationServer, Failure, MAX_BODY, Method};
 
 use crate::Reply;
 
@@ -30,42 +30,27 @@ pub fn routes<S: Clone + Send + Sync + 'static>(server: &AuthorizationServer) ->
 
 async fn answer(server: AuthorizationServer, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let request = to_engine(&parts, body);
+    let mut request = to_engine(&parts, Vec::new());
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => request.body = body.into(),
+        Ok(Err(_)) => {
+            return Reply::from(server.failed(&request, Failure::TooLarge).await).into_response();
+        }
+        Err(_) => {
+            return Reply::from(server.failed(&request, Failure::TooSlow).await).into_response();
+        }
+    }
     // A task of its own: a client that hangs up cannot tear a redemption in two, and a panic in
     // a hook of the host becomes an answer instead of a closed socket.
-    let handled = tokio::spawn(async move { server.handle(&request).await }).await;
-    handled
-        .map_or_else(|_| failed().into_response(), |response| Reply::from(response).into_response())
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Reply> {
-    let refuse = |status, description: &str| {
-        let body =
-            format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}");
-        Err(Reply::from(json(status, body)))
+    let handling = tokio::spawn({
+        let (server, request) = (server.clone(), request.clone());
+        async move { server.handle(&request).await }
+    });
+    let response = match handling.await {
+        Ok(response) => response,
+        Err(_) => server.failed(&request, Failure::Crashed).await,
     };
-    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(_)) => refuse(413, "the request body is too large or broken"),
-        Err(_) => refuse(408, "the request body took too long"),
-    }
-}
-
-fn failed() -> Reply {
-    let body = "{\"error\":\"server_error\",\"error_description\":\"the server failed\"}";
-    Reply::from(json(500, body.to_owned()))
-}
-
-fn json(status: u16, body: String) -> grantor::Response {
-    let mut response = grantor::Response::empty(status)
-        .header("content-type", "application/json")
-        .header("cache-control", "no-store");
-    response.body = body.into_bytes();
-    response
+    Reply::from(response).into_response()
 }
 
 /// The parts that the engine looks at, undecoded.

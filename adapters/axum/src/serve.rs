@@ -18,11 +18,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
+use tower_http::timeout::TimeoutBody;
 
 /// How long a client may take to send a request's headers; also how long it may stay idle.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How many connections are served at once. More wait in the listener's queue.
 const CONNECTIONS: usize = 4096;
+/// How long a client may pause while it sends a body or takes an answer.
+const STALL: Duration = Duration::from_secs(30);
 /// How long requests in flight may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -61,9 +64,11 @@ pub async fn serve_until(
         let Some((stream, permit)) = accepted? else { continue };
         let Ok(peer) = stream.peer_addr() else { continue };
         let _ = stream.set_nodelay(true);
+        limit_stalls(&stream);
         let app = app.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(axum::body::Body::new);
+            let body = |body| axum::body::Body::new(TimeoutBody::new(STALL, body));
+            let mut request = request.map(body);
             request.extensions_mut().insert(ConnectInfo(peer));
             app.clone().oneshot(request)
         });
@@ -83,6 +88,14 @@ pub async fn serve_until(
     maintenance.abort();
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
     Ok(())
+}
+
+/// A peer that takes nothing of its answer any more is dropped by the kernel, where it can.
+fn limit_stalls(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(STALL));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 /// The next connection, once one more may be served. `None` for a passing failure, such as a

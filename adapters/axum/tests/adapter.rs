@@ -1,6 +1,12 @@
 //! The adapter moves bytes: what core says is what the wire gets, and a failure is an answer.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "these are tests"
+)]
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -142,9 +148,11 @@ async fn a_body_beyond_the_cap_is_refused_with_json() {
     let app = routes(&server().await);
     let request = Request::post("/oauth2/token")
         .header("content-type", "application/x-www-form-urlencoded")
+        .header("origin", "https://rp.example")
         .body(Body::from("x".repeat(grantor::MAX_BODY + 1)))
         .unwrap();
     let response = send(&app, request).await;
+    assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert!(text(response).await.contains("\"error\":\"invalid_request\""));
 }
@@ -208,9 +216,9 @@ async fn a_route_that_forgot_the_layer_refuses_everybody() {
 #[tokio::test]
 async fn a_page_allows_the_redirect_that_follows_its_form() {
     use axum::response::IntoResponse as _;
-    let response = Reply::page("<p>hello", "https://rp.example").into_response();
+    let response = Reply::page("<p>hello").into_response();
     let policy = response.headers()["content-security-policy"].to_str().unwrap();
-    assert!(policy.contains("form-action 'self' https://rp.example;"), "{policy}");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("form-action"), "{policy}");
     assert_eq!(response.headers()["referrer-policy"], "no-referrer");
     assert_eq!(response.headers()["cache-control"], "no-store");
 }

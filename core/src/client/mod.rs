@@ -56,11 +56,11 @@ pub struct Client {
     pub require_consent: bool,
     /// The operator's own application: nobody is asked.
     pub first_party: bool,
-    /// Overrides [`crate::Policy::access_token_lifetime`].
+    /// Overrides [`Policy::access_token_lifetime`](field@crate::Policy::access_token_lifetime).
     pub access_token_lifetime: Option<Duration>,
-    /// Overrides [`crate::Policy::refresh_token_idle`].
+    /// Overrides [`Policy::refresh_token_idle`](field@crate::Policy::refresh_token_idle).
     pub refresh_token_lifetime: Option<Duration>,
-    /// Overrides [`crate::Policy::id_token_lifetime`].
+    /// Overrides [`Policy::id_token_lifetime`](field@crate::Policy::id_token_lifetime).
     pub id_token_lifetime: Option<Duration>,
     /// Signs its ID tokens; RS256 when not set, which every client must support (OpenID Connect
     /// Core section 15.1).

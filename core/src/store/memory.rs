@@ -150,7 +150,7 @@ impl TokenStore for Memory {
         if let Some(next) = remember {
             let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());
             let merged = match tables.remembered.remove(&key) {
-                Some(before) => before.merged(next),
+                Some(before) => before.merged(&next),
                 None => next,
             };
             tables.remembered.insert(key, merged);

@@ -4,7 +4,7 @@
 //! There is no "begin transaction": a caller never reads first and writes on the strength of it.
 //! Everything belongs to an issuer, so several issuers can share one store.
 //!
-//! A backend proves that it keeps the contract by running [`crate::store_conformance!`] (feature
+//! A backend proves that it keeps the contract by running `grantor::store_conformance!` (feature
 //! `conformance`), which is the contract as tests.
 
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl Remembered {
     /// What is remembered after `next` was given too. Two tabs may consent to different scopes at
     /// once; neither forgets the other's.
     #[must_use]
-    pub fn merged(self, next: Remembered) -> Remembered {
+    pub fn merged(self, next: &Remembered) -> Remembered {
         Remembered {
             scope: self.scope.union(&next.scope),
             granted_at: self.granted_at.max(next.granted_at),

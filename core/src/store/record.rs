@@ -248,7 +248,7 @@ fn client(text: &str) -> Result<Client, RecordError> {
     let authentication = match record.secrets {
         None => ClientAuthentication::None,
         Some(secrets) => ClientAuthentication::Secret {
-            secrets: secrets.into_iter().map(secret).collect::<Result<_, _>>()?,
+            secrets: secrets.iter().map(secret).collect::<Result<_, _>>()?,
             method: match record.auth_method {
                 Some(text) => Some(text.parse().map_err(|_| RecordError::Field("auth_method"))?),
                 None => None,
@@ -289,7 +289,7 @@ fn client(text: &str) -> Result<Client, RecordError> {
     })
 }
 
-fn secret(record: SecretRecord) -> Result<SecretEntry, RecordError> {
+fn secret(record: &SecretRecord) -> Result<SecretEntry, RecordError> {
     let digest = SecretDigest::from_text(&record.digest).ok_or(RecordError::Field("digest"))?;
     Ok(SecretEntry { digest, expires_at: record.expires_at })
 }

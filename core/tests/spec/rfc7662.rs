@@ -51,7 +51,8 @@ fn an_active_token_is_described_and_a_foreign_one_is_not() {
 
 #[test]
 fn whatever_is_dead_is_inactive_and_nothing_else_is_said() {
-    let dead: [(&str, fn(&World, &serde_json::Value)); 7] = [
+    type Kill = fn(&World, &serde_json::Value);
+    let dead: [(&str, Kill); 7] = [
         ("revoked", |world, tokens| {
             let token = str_of(tokens, "refresh_token");
             world.send(&world.as_client(WEB, "/oauth2/revoke", &[("token", &token)]));

@@ -141,7 +141,8 @@ fn a_restored_backup_neither_locks_the_client_out_nor_forks_its_chain() {
 
 #[test]
 fn what_happens_between_authorize_and_token_is_seen() {
-    let between: [(&str, fn(&World)); 3] = [
+    type Happens = fn(&World);
+    let between: [(&str, Happens); 3] = [
         ("subject disabled", |world| world.people.set("ann", SubjectStatus::Disabled)),
         ("subject's barrier moved", |world| {
             world.pass(1);

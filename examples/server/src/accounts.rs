@@ -69,13 +69,30 @@ pub(crate) struct User {
 }
 
 /// A person to be added.
-pub(crate) struct NewUser<'a> {
-    pub(crate) organisation: &'a Organisation,
-    pub(crate) email: &'a str,
+pub(crate) struct NewUser {
+    pub(crate) email: String,
     /// The PHC string.
     pub(crate) password: String,
     pub(crate) is_admin: bool,
     pub(crate) claims: Claims,
+}
+
+/// Why nothing was added.
+enum NotAdded {
+    Taken(String),
+    Failed(StoreFailed),
+}
+
+impl From<grantor_sqlite::WriteError> for NotAdded {
+    fn from(error: grantor_sqlite::WriteError) -> Self {
+        NotAdded::Failed(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for NotAdded {
+    fn from(error: rusqlite::Error) -> Self {
+        NotAdded::Failed(error.into())
+    }
 }
 
 impl Accounts {
@@ -93,23 +110,40 @@ impl Accounts {
             .await
     }
 
-    /// Adds an organisation. `None` when the slug is taken.
+    /// Adds an organisation and its first people as one act: there is never an organisation that
+    /// nobody can administer. The sentence says what is taken.
     pub(crate) async fn add_organisation(
         &self,
         slug: &str,
         name: &str,
-    ) -> Result<Option<Organisation>, StoreFailed> {
-        let organisation =
-            Organisation { id: new_uuid(), slug: slug.to_owned(), name: name.to_owned() };
-        self.0
-            .write(move |connection| {
-                let sql = "INSERT INTO organisations (id, slug, name) VALUES (?1, ?2, ?3)
-                           ON CONFLICT DO NOTHING";
-                let Organisation { id, slug, name } = &organisation;
-                let added = connection.execute(sql, [id, slug, name])?;
-                Ok((added > 0).then_some(organisation))
-            })
-            .await
+        people: Vec<NewUser>,
+    ) -> Result<Result<Organisation, String>, StoreFailed> {
+        let (slug, name) = (slug.to_owned(), name.to_owned());
+        let organisation = Organisation { id: new_uuid(), slug, name };
+        let added = self.0.write(move |connection| {
+            let sql = "INSERT INTO organisations (id, slug, name) VALUES (?1, ?2, ?3)
+                       ON CONFLICT DO NOTHING";
+            let Organisation { id, slug, name } = &organisation;
+            if connection.execute(sql, [id, slug, name])? == 0 {
+                return Err(NotAdded::Taken(format!("the organisation {slug:?}")));
+            }
+            let sql = "INSERT INTO users (id, organisation_id, email, password, is_admin, claims)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+            for new in people {
+                let claims = Value::Object(new.claims).to_string();
+                let email = canonical(&new.email);
+                let row = params![new_uuid(), id, email, new.password, new.is_admin, claims];
+                if connection.execute(sql, row)? == 0 {
+                    return Err(NotAdded::Taken(format!("the user {email:?}")));
+                }
+            }
+            Ok(organisation)
+        });
+        match added.await {
+            Ok(organisation) => Ok(Ok(organisation)),
+            Err(NotAdded::Taken(what)) => Ok(Err(what)),
+            Err(NotAdded::Failed(error)) => Err(error),
+        }
     }
 
     pub(crate) async fn organisation(
@@ -124,24 +158,6 @@ impl Accounts {
                     Ok(Organisation { id: row.get(0)?, slug: row.get(1)?, name: row.get(2)? })
                 });
                 Ok(found.optional()?)
-            })
-            .await
-    }
-
-    /// Adds a person and returns their id. `None` when the e-mail is taken.
-    pub(crate) async fn add_user(&self, new: NewUser<'_>) -> Result<Option<String>, StoreFailed> {
-        let id = new_uuid();
-        let claims = Value::Object(new.claims).to_string();
-        let (organisation_id, email) = (new.organisation.id.clone(), canonical(new.email));
-        let (password, is_admin) = (new.password, new.is_admin);
-        self.0
-            .write(move |connection| {
-                let sql = "INSERT INTO users
-                           (id, organisation_id, email, password, is_admin, claims)
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
-                let row = params![id, organisation_id, email, password, is_admin, claims];
-                let added = connection.execute(sql, row)?;
-                Ok((added > 0).then_some(id))
             })
             .await
     }
@@ -203,6 +219,15 @@ fn canonical(email: &str) -> String {
 fn new_uuid() -> String {
     Uuid::from_u128(random_u128()).to_string()
 }
+
+/// A new client's id: machine-made, so that clients and people stay apart in the `sub` of tokens,
+/// and of characters that need no encoding anywhere. The UUID in it is the id of the record.
+pub(crate) fn new_client_id() -> String {
+    format!("{CLIENT_ID_PREFIX}{}", Uuid::from_u128(random_u128()).simple())
+}
+
+/// What client ids begin with.
+pub(crate) const CLIENT_ID_PREFIX: &str = "client_";
 
 /// A random (version 4) UUID's bits.
 pub(crate) fn random_u128() -> u128 {

@@ -12,12 +12,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use grantor::AuthorizationServer;
 use grantor_axum::Reply;
+use grantor_sqlite::Sqlite;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::accounts::{Accounts, random_u128};
 use crate::config::Config;
+use crate::limits::LoginLimit;
 use crate::passwords::Passwords;
 use crate::session::Sessions;
 use crate::{api, pages, sign_in};
@@ -29,14 +31,28 @@ pub(crate) struct App {
     pub(crate) accounts: Accounts,
     pub(crate) sessions: Sessions,
     pub(crate) passwords: Passwords,
-    pub(crate) config: Arc<Config>,
+    pub(crate) logins: Arc<LoginLimit>,
+    store: Sqlite,
 }
 
 impl App {
-    pub(crate) fn new(server: AuthorizationServer, accounts: Accounts, config: Config) -> Self {
+    pub(crate) fn new(
+        server: AuthorizationServer,
+        store: Sqlite,
+        accounts: Accounts,
+        config: &Config,
+    ) -> Self {
         let secure = server.issuer().is_https();
         let sessions = Sessions::new(accounts.clone(), &config.lifetimes, secure);
-        Self { server, accounts, sessions, passwords: Passwords::new(), config: Arc::new(config) }
+        let (passwords, logins) = (Passwords::new(), Arc::new(LoginLimit::new()));
+        Self { server, accounts, sessions, passwords, logins, store }
+    }
+
+    /// Whether both databases can be written to.
+    pub(crate) async fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.store.check().await?;
+        self.accounts.0.check().await?;
+        Ok(())
     }
 
     /// All routes: the engine's, the pages, the API.
@@ -63,7 +79,7 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Reply {
             let csrf = session.as_ref().map(|s| s.csrf_token("logout")).unwrap_or_default();
             let user = session.as_ref().map(|session| &session.user);
             let issuer = app.server.issuer().as_str();
-            Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf }), "")
+            Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf }))
         }
         Err(error) => sign_in::unavailable(&error),
     }

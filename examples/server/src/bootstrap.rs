@@ -5,9 +5,8 @@ use grantor::{
     AuthorizationServer, Claims, Client, Environment as _, Scope, Secret, SystemEnvironment,
 };
 use serde_json::json;
-use uuid::Uuid;
 
-use crate::accounts::{Accounts, NewUser, Organisation, random_u128};
+use crate::accounts::{Accounts, NewUser, Organisation, new_client_id};
 use crate::error::Fatal;
 use crate::passwords::Passwords;
 
@@ -34,30 +33,37 @@ pub(crate) struct Demo {
     pub(crate) web: (String, Option<Secret>),
 }
 
-/// Makes what the plan says.
+const DEMO_EMAIL: &str = "dana@example.com";
+
+/// Makes what the plan says. The accounts are one act, after everything was checked: what is
+/// interrupted can be done again.
 pub(crate) async fn run(
     server: &AuthorizationServer,
     accounts: &Accounts,
     plan: Plan<'_>,
 ) -> Result<Made, Fatal> {
-    let taken = |what: &str| Fatal::Say(format!("{what} exists already: choose another"));
-    let organisation = accounts.add_organisation(plan.slug, plan.name).await?;
-    let organisation =
-        organisation.ok_or_else(|| taken(&format!("the organisation {:?}", plan.slug)))?;
     let made_up = match plan.admin_password {
         Some(_) => None,
         None => Some(made_up_password()?),
     };
     let password = plan.admin_password.or(made_up.as_ref().map(Secret::expose)).unwrap_or("");
-    let claims = json!({
-        "name": "Ada Admin", "given_name": "Ada", "family_name": "Admin", "email_verified": true,
-    });
-    let new = person(&organisation, plan.admin_email, password, true, claims).await?;
-    if accounts.add_user(new).await?.is_none() {
-        return Err(taken(&format!("the user {:?}", plan.admin_email)));
+    let admin_claims = match plan.demo {
+        true => json!({
+            "name": "Ada Admin", "given_name": "Ada", "family_name": "Admin",
+            "email_verified": true,
+        }),
+        false => json!({}),
+    };
+    let mut people = vec![person(plan.admin_email, password, true, &admin_claims).await?];
+    let demo_password = made_up_password()?;
+    if plan.demo {
+        people.push(person(DEMO_EMAIL, demo_password.expose(), false, &demo_claims()).await?);
     }
+    let added = accounts.add_organisation(plan.slug, plan.name, people).await?;
+    let organisation =
+        added.map_err(|what| Fatal::Say(format!("{what} exists already: choose another")))?;
     let demo = match plan.demo {
-        true => Some(demo(server, accounts, &organisation).await?),
+        true => Some(demo(server, &organisation, demo_password).await?),
         false => None,
     };
     Ok(Made { organisation, admin: (plan.admin_email.to_owned(), made_up), demo })
@@ -65,12 +71,29 @@ pub(crate) async fn run(
 
 async fn demo(
     server: &AuthorizationServer,
-    accounts: &Accounts,
     organisation: &Organisation,
+    password: Secret,
 ) -> Result<Demo, Fatal> {
-    let email = "dana@example.com";
-    let password = made_up_password()?;
-    let claims = json!({
+    let mut spa = Client::public(new_client_id(), "Demo single-page app");
+    spa.allowed_origins = vec!["http://localhost:3000".into()];
+    let mut web = Client::confidential(new_client_id(), "Demo web app", &Secret::new(""));
+    for client in [&mut spa, &mut web] {
+        client.redirect_uris = vec!["http://localhost:3000/callback".into()];
+        client.tenant = Some(organisation.id.clone());
+        client.scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
+    }
+    let spa = server.clients().create(spa).await?;
+    let web = server.clients().create(web).await?;
+    Ok(Demo {
+        user: (DEMO_EMAIL.to_owned(), password),
+        spa: spa.client.client_id.clone(),
+        web: (web.client.client_id.clone(), web.client_secret),
+    })
+}
+
+/// Every standard claim (OpenID Connect Core section 5.1).
+fn demo_claims() -> serde_json::Value {
+    json!({
         "name": "Dana Demo", "given_name": "Dana", "family_name": "Demo", "middle_name": "Q",
         "nickname": "dee", "preferred_username": "dana", "profile": "https://example.com/dana",
         "picture": "https://example.com/dana.png", "website": "https://example.com",
@@ -78,51 +101,31 @@ async fn demo(
         "locale": "en-GB", "updated_at": 1_700_000_000, "email_verified": true,
         "phone_number": "+1 555 0100", "phone_number_verified": true,
         "address": {"formatted": "1 Example Street\nExampletown", "country": "GB"},
-    });
-    let new = person(organisation, email, password.expose(), false, claims).await?;
-    accounts.add_user(new).await?;
-    let scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
-    let id = || format!("client_{}", Uuid::from_u128(random_u128()).simple());
-
-    let mut spa = Client::public(id(), "Demo single-page app");
-    spa.redirect_uris = vec!["http://localhost:3000/callback".into()];
-    spa.allowed_origins = vec!["http://localhost:3000".into()];
-    let mut web = Client::confidential(id(), "Demo web app", &Secret::new(""));
-    web.redirect_uris = vec!["http://localhost:3000/callback".into()];
-    for client in [&mut spa, &mut web] {
-        client.tenant = Some(organisation.id.clone());
-        client.scope = scope.clone();
-    }
-    let spa = server.clients().create(spa).await?;
-    let web = server.clients().create(web).await?;
-    Ok(Demo {
-        user: (email.to_owned(), password),
-        spa: spa.client.client_id.clone(),
-        web: (web.client.client_id.clone(), web.client_secret),
     })
 }
 
-async fn person<'a>(
-    organisation: &'a Organisation,
-    email: &'a str,
+async fn person(
+    email: &str,
     password: &str,
     is_admin: bool,
-    claims: serde_json::Value,
-) -> Result<NewUser<'a>, Fatal> {
-    if !email.contains('@') {
+    claims: &serde_json::Value,
+) -> Result<NewUser, Fatal> {
+    let sound = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && email.len() <= 254);
+    if !sound || email.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Fatal::Say(format!("{email:?} is not an e-mail address")));
     }
     if password.chars().count() < 8 {
         return Err(Fatal::Say("the password is too short: use at least 8 characters".into()));
     }
-    let password = Passwords::new().hash(password).await;
-    let password = password
-        .map_err(|_| Fatal::Say("the password is too long: use at most 512 bytes".into()))?;
+    let too_long = |_| Fatal::Say("the password is too long: use at most 512 bytes".into());
+    let password = Passwords::new().hash(password).await.map_err(too_long)?;
     let claims = claims.as_object().cloned().unwrap_or_else(Claims::new);
-    Ok(NewUser { organisation, email, password, is_admin, claims })
+    Ok(NewUser { email: email.to_owned(), password, is_admin, claims })
 }
 
-/// Four groups of five letters and digits: some 100 bits, and a person can type it.
+/// Four groups of five letters and digits: 100 bits, and a person can type it.
 fn made_up_password() -> Result<Secret, Fatal> {
     // No letter that looks like another one.
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

@@ -35,8 +35,8 @@ pub(crate) struct Config {
     pub(crate) apis: Vec<String>,
     /// Scopes beside the standard ones.
     pub(crate) scopes: Vec<String>,
-    /// Origins whose pages may use the administration API with the session cookie.
-    pub(crate) admin_origins: Vec<String>,
+    /// Whether a revocation request that names no client may revoke a public client's token.
+    pub(crate) anonymous_revocation: bool,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) log: Log,
 }
@@ -99,7 +99,7 @@ impl Default for Config {
             master_key_file: None,
             apis: Vec::new(),
             scopes: Vec::new(),
-            admin_origins: Vec::new(),
+            anonymous_revocation: true,
             lifetimes: Lifetimes {
                 code: 600,
                 access_token: 3600,
@@ -129,8 +129,9 @@ impl Config {
             None if Path::new(FILE).is_file() => defaults.merge(Toml::file_exact(FILE)),
             None => defaults,
         };
-        // GRANTOR_CONFIG names the file and is read by the command line.
-        let environment = Env::prefixed("GRANTOR_").ignore(&["config"]).split("__");
+        // These are read by the command line.
+        let of_the_command_line = ["config", "admin_password"];
+        let environment = Env::prefixed("GRANTOR_").ignore(&of_the_command_line).split("__");
         let figment = with_file.merge(environment);
         let config: Config = figment.extract().map_err(|error| Fatal::Config(explain(error)))?;
         config.check()?;
@@ -151,16 +152,26 @@ impl Config {
                  applications cannot refresh in time"
             ));
         }
-        for (name, seconds) in [
-            ("refresh_token", self.lifetimes.refresh_token),
-            ("grant", self.lifetimes.grant),
-            ("session", self.lifetimes.session),
-            ("session_idle", self.lifetimes.session_idle),
-            ("keys", self.lifetimes.keys),
+        let year = 366 * 86_400;
+        for (name, seconds, range) in [
+            ("code", self.lifetimes.code, 1..=600),
+            ("id_token", self.lifetimes.id_token, 1..=2_592_000),
+            ("refresh_token", self.lifetimes.refresh_token, 60..=10 * year),
+            ("grant", self.lifetimes.grant, 60..=10 * year),
+            ("retry_window", self.lifetimes.retry_window, 0..=600),
+            ("session", self.lifetimes.session, 60..=10 * year),
+            ("session_idle", self.lifetimes.session_idle, 60..=10 * year),
+            ("keys", self.lifetimes.keys, 3600..=10 * year),
         ] {
-            if seconds < 60 {
-                return fail(format!("lifetimes.{name} is {seconds}; use at least 60 seconds"));
+            if !range.contains(&seconds) {
+                let (least, most) = (range.start(), range.end());
+                return fail(format!(
+                    "lifetimes.{name} is {seconds}; use {least} to {most} seconds"
+                ));
             }
+        }
+        if let Err(error) = Scope::collect(&self.scopes) {
+            return fail(format!("scopes: {error}"));
         }
         if self.master_key.is_some() && self.master_key_file.is_some() {
             return fail("set master_key or master_key_file, not both".into());
@@ -184,6 +195,7 @@ impl Config {
         policy.retry_window = seconds(self.lifetimes.retry_window);
         policy.rotate_keys_every = seconds(self.lifetimes.keys);
         policy.apis = self.apis.clone();
+        policy.anonymous_revocation = self.anonymous_revocation;
         let own = Scope::collect(&self.scopes);
         let own =
             own.map_err(|error| Fatal::Config(format!("the configuration: scopes: {error}")))?;
@@ -224,14 +236,18 @@ impl Config {
     }
 }
 
+/// Writes whole or not at all: a file that was begun and not finished would be a key that opens
+/// nothing.
 #[cfg(unix)]
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
+    let draft = file.with_extension("draft");
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(file)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+    let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    writeln!(written, "{text}")?;
+    written.sync_all()?;
+    std::fs::rename(draft, file)
 }
 
 #[cfg(not(unix))]
@@ -299,6 +315,10 @@ mod tests {
             "[lifetimes]\naccess_token = 300",
             "[lifetimes]\naccess_token = 2147483",
             "[lifetimes]\nsession = 0",
+            "[lifetimes]\ncode = 601",
+            "[lifetimes]\nretry_window = 601",
+            "[lifetimes]\nkeys = 600",
+            "scopes = [\"a b\"]",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -16,6 +16,9 @@ impl Events for Logged {
             Event::Refused { endpoint, client_id, reason } => {
                 info!(endpoint, client_id, reason, "refused");
             }
+            Event::MaintenanceFailed { reason } => {
+                tracing::error!(reason, "maintenance failed and is tried again");
+            }
             Event::Approved { grant, client_id, subject } => {
                 info!(%grant, client_id, subject, "approved");
             }

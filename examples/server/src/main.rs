@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod error;
 mod events;
+mod limits;
 mod pages;
 mod passwords;
 mod session;

@@ -59,8 +59,15 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let _place = self.waiting.try_acquire().map_err(|_| Unavailable)?;
-        let _turn = self.running.acquire().await.map_err(|_| Unavailable)?;
+        let place = self.waiting.clone().try_acquire_owned().map_err(|_| Unavailable)?;
+        let turn = self.running.clone().acquire_owned().await.map_err(|_| Unavailable)?;
+        // The places go with the work: a caller who hangs up must not free them while the hash is
+        // still being computed, or hanging up would be a way to take all memory.
+        let work = move || {
+            let done = work();
+            drop((place, turn));
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| Unavailable)
     }
 }

@@ -110,7 +110,7 @@ impl Sessions {
         else {
             return Ok(None);
         };
-        if now.since(last_seen) >= SEEN_EVERY {
+        if now.since(last_seen) >= SEEN_EVERY.min(self.idle / 4) {
             let seen = move |connection: &rusqlite::Connection| {
                 let sql = "UPDATE sessions SET last_seen = ?2 WHERE id = ?1";
                 connection.execute(sql, params![id, now.millis()])?;

@@ -1,12 +1,17 @@
 //! The pages where people sign in and consent: what a host does with the engine's interaction.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
 use axum::http::header::{ORIGIN, SET_COOKIE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use grantor::{Next, Pending, SignInReason};
+use grantor::{Interaction, Next, Pending, SignInReason};
 use grantor_axum::Reply;
 use serde::Deserialize;
 
@@ -47,6 +52,7 @@ pub(crate) struct LogoutForm {
 type Submitted<T> = Result<Form<T>, FormRejection>;
 
 const WRONG: &str = "The e-mail or the password is wrong.";
+const TOO_OFTEN: &str = "Too many tries. Wait a few minutes before the next.";
 const BUSY: &str = "Too many people are signing in right now. Try again in a moment.";
 
 /// `GET /login`
@@ -71,11 +77,12 @@ pub(crate) async fn show_login(
 /// `POST /login`
 pub(crate) async fn login(
     State(app): State<App>,
+    peer: Peer,
     headers: HeaderMap,
     form: Submitted<LoginForm>,
 ) -> Response {
     let Ok(Form(form)) = form else { return malformed().into_response() };
-    if !is_own_form(&app, &headers) {
+    if is_foreign_form(&app, &headers) {
         return foreign_form().into_response();
     }
     let pending = match form.ticket.as_str() {
@@ -89,7 +96,7 @@ pub(crate) async fn login(
         (Some(_), Some(waiting)) => return Reply::from(waiting.pending.deny()).into_response(),
         (_, pending) => pending,
     };
-    let problem = match authenticate(&app, &form.username, &form.password, &headers).await {
+    let problem = match authenticate(&app, &form.username, &form.password, peer, &headers).await {
         Ok(session) => {
             let reply = match &pending {
                 Some(_) => go_on(&app, &form.ticket, Some(session.clone()), Step::Login).await,
@@ -99,6 +106,7 @@ pub(crate) async fn login(
         }
         Err(Refused::Store(error)) => return unavailable(&error).into_response(),
         Err(Refused::Wrong) => WRONG,
+        Err(Refused::TooOften(_)) => TOO_OFTEN,
         Err(Refused::Busy) => BUSY,
     };
     let reply = match &pending {
@@ -132,24 +140,29 @@ pub(crate) async fn decide(
         Ok(None) => return foreign_form(),
         Err(error) => return unavailable(&error),
     };
-    // The token binds the decision to this session and this very request: a page of another site,
-    // and a page that was shown to somebody else, cannot approve.
-    if !is_own_form(&app, &headers) || !session.is_csrf_token(&form.ticket, &form.csrf) {
+    if is_foreign_form(&app, &headers) {
         return foreign_form();
     }
     let decided = async {
         let interaction = app.server.resume(&form.ticket).await?;
-        Ok::<_, grantor::InteractionError>(
-            match interaction.proceed(Some(session.to_engine())).await? {
-                Next::Consent(consent) if form.decision == "allow" => {
-                    let scope = consent.scope().clone();
-                    Reply::from(consent.approve(&scope).await?)
-                }
-                Next::Consent(consent) => Reply::from(consent.deny().await?),
-                Next::Done(response) => Reply::from(response),
-                Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
-            },
-        )
+        let engine_session = session_for(&interaction, Some(&session));
+        Ok::<_, grantor::InteractionError>(match interaction.proceed(engine_session).await? {
+            // The token binds the decision to this session, this request and what was shown: a page
+            // of another site, a page that was shown to somebody else, and a page from before the
+            // client asked for more cannot approve.
+            Next::Consent(consent)
+                if !session.is_csrf_token(&decision_on(&consent), &form.csrf) =>
+            {
+                foreign_form()
+            }
+            Next::Consent(consent) if form.decision == "allow" => {
+                let scope = consent.scope().clone();
+                Reply::from(consent.approve(&scope).await?)
+            }
+            Next::Consent(consent) => Reply::from(consent.deny().await?),
+            Next::Done(response) => Reply::from(response),
+            Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
+        })
     };
     decided.await.unwrap_or_else(Reply::from)
 }
@@ -161,6 +174,11 @@ pub(crate) async fn logout(
     form: Submitted<LogoutForm>,
 ) -> Response {
     let Ok(Form(form)) = form else { return malformed().into_response() };
+    // A page of another site sends no Lax cookie; clearing it would sign the person out all the
+    // same.
+    if is_foreign_form(&app, &headers) {
+        return foreign_form().into_response();
+    }
     let ended = async {
         match app.sessions.find(&headers, app.server.now()).await? {
             Some(session) if session.is_csrf_token("logout", &form.csrf) => {
@@ -188,17 +206,35 @@ enum Step {
     Consent,
 }
 
+/// The session, for a client that this person may use: one of their own organisation. Otherwise any
+/// organisation's administrator could register an application that asks nobody, and get tokens for
+/// everybody.
+fn session_for(interaction: &Interaction, session: Option<&SignedIn>) -> Option<grantor::Session> {
+    let tenant = interaction.client().tenant.as_ref();
+    let may_use =
+        |session: &&SignedIn| tenant.is_none_or(|tenant| *tenant == session.user.organisation.id);
+    session.filter(may_use).map(SignedIn::to_engine)
+}
+
+/// What a consent form decides on, for its token.
+fn decision_on(consent: &grantor::Consent) -> String {
+    format!("{} {}", consent.ticket(), consent.scope())
+}
+
 /// Says who is signed in, and does what the engine says is next.
 async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -> Reply {
     let user = session.as_ref().map(|session| &session.user);
     let next = async {
         let interaction = app.server.resume(ticket).await?;
-        interaction.proceed(session.as_ref().map(SignedIn::to_engine)).await
+        let session = session_for(&interaction, session.as_ref());
+        interaction.proceed(session).await
     };
     match next.await {
         Ok(Next::Done(response)) => response.into(),
         Ok(Next::SignIn(pending, reason)) if step == Step::Login => {
-            Waiting { pending, reason }.page("", None)
+            // Somebody is signed in, and not for this client.
+            let stranger = user.is_some() && reason == SignInReason::NotSignedIn;
+            Waiting { pending, reason, stranger }.page("", None)
         }
         Ok(Next::SignIn(pending, _)) => to_page("/login", &pending.ticket()),
         Ok(Next::Consent(consent)) => match (step, user, session.as_ref()) {
@@ -206,13 +242,13 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
                 let ticket = consent.ticket();
                 let page = Consent {
                     ticket: &ticket,
-                    csrf: &session.csrf_token(&ticket),
+                    csrf: &session.csrf_token(&decision_on(&consent)),
                     client: ClientView::from(consent.client()),
                     user,
                     destination: &consent.destination(),
                     scopes: scopes_in_words(consent.scope()),
                 };
-                Reply::page(render(&page), &consent.form_action())
+                Reply::page(render(&page))
             }
             _ => to_page("/consent", &consent.ticket()),
         },
@@ -223,7 +259,7 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
 /// The request of a login form. Whoever posts one wants to sign in, whatever session there is.
 async fn waiting(app: &App, ticket: &str) -> Result<Waiting, Reply> {
     match app.server.resume(ticket).await?.proceed(None).await? {
-        Next::SignIn(pending, reason) => Ok(Waiting { pending, reason }),
+        Next::SignIn(pending, reason) => Ok(Waiting { pending, reason, stranger: false }),
         Next::Consent(consent) => Err(to_page("/consent", &consent.ticket())),
         Next::Done(response) => Err(response.into()),
     }
@@ -233,6 +269,8 @@ async fn waiting(app: &App, ticket: &str) -> Result<Waiting, Reply> {
 struct Waiting {
     pending: Pending,
     reason: SignInReason,
+    /// Whether the person who is signed in belongs to another organisation than the client.
+    stranger: bool,
 }
 
 impl Waiting {
@@ -242,10 +280,15 @@ impl Waiting {
             typed => typed,
         };
         let notice = match self.reason {
+            _ if self.stranger => Some(
+                "This application belongs to another organisation. Sign in with an account of it.",
+            ),
             SignInReason::Fresh | SignInReason::TooOld => {
                 Some("Please enter your password again to continue.")
             }
-            SignInReason::SelectAccount => Some("Choose the account to continue with."),
+            SignInReason::OtherPerson | SignInReason::SelectAccount => {
+                Some("Choose the account to continue with.")
+            }
             SignInReason::Disabled => Some("This account is not active. Use another one."),
             _ => None,
         };
@@ -256,18 +299,20 @@ impl Waiting {
             problem,
             notice: notice.filter(|_| problem.is_none()),
         };
-        Reply::page(render(&page), &self.pending.form_action())
+        Reply::page(render(&page))
     }
 }
 
 fn own_login_page(username: &str, problem: Option<&str>) -> Reply {
     let page = Login { ticket: "", client: None, username, problem, notice: None };
-    Reply::page(render(&page), "")
+    Reply::page(render(&page))
 }
 
 pub(crate) enum Refused {
     /// The account, the password, or both: nobody is told which.
     Wrong,
+    /// There were too many wrong ones: this one was not even looked at.
+    TooOften(Duration),
     Busy,
     Store(StoreFailed),
 }
@@ -284,29 +329,55 @@ pub(crate) async fn authenticate(
     app: &App,
     email: &str,
     password: &str,
+    Peer(peer): Peer,
     headers: &HeaderMap,
 ) -> Result<SignedIn, Refused> {
+    let now = app.server.now();
+    app.logins.check(email, peer, now).map_err(Refused::TooOften)?;
     let user = app.accounts.user_by_email(email).await?;
     let hash = user.as_ref().map(|user| user.password.as_str());
     let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
     let Some(user) = user.filter(|user| right && !user.is_disabled) else {
-        tracing::info!("a login failed");
+        app.logins.wrong(email, peer, now);
+        tracing::info!(?peer, "a login failed");
         return Err(Refused::Wrong);
     };
     // A session that the browser brought along ends: it may have been planted.
     app.sessions.end(headers).await?;
-    Ok(app.sessions.open(user, headers, app.server.now()).await?)
+    Ok(app.sessions.open(user, headers, now).await?)
 }
 
-/// Whether a form was posted by a page of this server. Every current browser says where a request
-/// comes from; what comes from no browser carries no browser's cookies either.
-fn is_own_form(app: &App, headers: &HeaderMap) -> bool {
+/// Where a request comes from, as far as the connection tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self(address.map(|address| address.0.ip())))
+    }
+}
+
+/// Whether a request comes from a page of another site. Every current browser says so; what comes
+/// from no browser carries no browser's cookies either.
+pub(crate) fn is_foreign(app: &App, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => origin == app.server.issuer().origin(),
-        (None, None) => true,
+        (Some(site), _) if site != "same-origin" && site != "none" => true,
+        (Some(_), Some("null")) => false,
+        (_, Some(origin)) => origin != app.server.issuer().origin(),
+        (_, None) => false,
     }
+}
+
+/// The same for a form. Our pages send no referrer, so browsers give their forms the origin `null`.
+/// From a browser that is too old to say more (before 2023) it counts as ours; the decision on
+/// consent is bound to its session by a token all the same.
+fn is_foreign_form(app: &App, headers: &HeaderMap) -> bool {
+    let says_null = headers.get(ORIGIN).is_some_and(|origin| origin == "null");
+    is_foreign(app, headers) && (headers.contains_key("sec-fetch-site") || !says_null)
 }
 
 fn to_page(path: &str, ticket: &str) -> Reply {
@@ -323,17 +394,17 @@ fn with_cookie(reply: Reply, cookie: &str) -> Response {
 
 fn malformed() -> Reply {
     let text = "The form was incomplete. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text), "").status(400)
+    Reply::page(pages::failure("invalid_request", text)).status(400)
 }
 
 fn foreign_form() -> Reply {
     let text =
         "This form does not belong to your session. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text), "").status(403)
+    Reply::page(pages::failure("invalid_request", text)).status(403)
 }
 
 pub(crate) fn unavailable(error: &StoreFailed) -> Reply {
     tracing::error!(%error, "a page could not be shown");
     let text = "The server cannot answer right now. Try again in a moment.";
-    Reply::page(pages::failure("temporarily_unavailable", text), "").status(503)
+    Reply::page(pages::failure("temporarily_unavailable", text)).status(503)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::problem::{Problem, json_answer};
 use crate::app::App;
-use crate::sign_in::{Refused, authenticate};
+use crate::sign_in::{Peer, Refused, authenticate, is_foreign};
 
 /// Unknown members are ignored: sign-in pages send some of their own.
 #[derive(Deserialize)]
@@ -22,6 +22,7 @@ struct Login {
 /// `POST /v1/auth/login`
 pub(crate) async fn login(
     State(app): State<App>,
+    peer: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -29,9 +30,10 @@ pub(crate) async fn login(
     let Ok(Login { email, password }) = serde_json::from_slice(&body) else {
         return Err(Problem::bad_request("Invalid input: send email and password as JSON."));
     };
-    let session = match authenticate(&app, &email, &password, &headers).await {
+    let session = match authenticate(&app, &email, &password, peer, &headers).await {
         Ok(session) => session,
         Err(Refused::Wrong) => return Err(Problem::unauthorized("Invalid email or password")),
+        Err(Refused::TooOften(wait)) => return Err(Problem::too_often(wait)),
         Err(Refused::Busy) => {
             return Err(Problem::new(503, "Service unavailable", "Too many logins. Try again."));
         }
@@ -53,6 +55,7 @@ pub(crate) async fn logout(
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    refuse_foreign(&app, &headers)?;
     app.sessions.end(&headers).await?;
     let answer = json_answer(200, &json!({"message": "Logged out successfully"}));
     Ok(with_cookie(answer, &app.sessions.clear_cookie()))
@@ -63,8 +66,18 @@ pub(crate) async fn end_session(
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    refuse_foreign(&app, &headers)?;
     app.sessions.end(&headers).await?;
     Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), &app.sessions.clear_cookie()))
+}
+
+/// A page of another site sends no Lax cookie, but an answer that clears it would sign the person out
+/// all the same.
+fn refuse_foreign(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    match is_foreign(app, headers) {
+        true => Err(Problem::forbidden("This request comes from a page of another site.")),
+        false => Ok(()),
+    }
 }
 
 /// A form of another site can post text, but not this type, without a preflight that is refused.

@@ -1,16 +1,15 @@
 //! `/v1/admin/clients`: an administrator's clients.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use grantor::{
-    Algorithm, AuthMethod, Client, ClientAuthentication, GrantType, MAX_TOKEN_LIFETIME,
-    RegistryError, Scope, Secret,
+    Algorithm, AuthMethod, Client, ClientAuthentication, GrantType, RegistryError, Scope, Secret,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,14 +19,13 @@ use uuid::Uuid;
 use super::auth::require_json;
 use super::problem::{Problem, json_answer};
 use super::rfc3339;
-use crate::accounts::{Organisation, random_u128};
+use crate::accounts::{CLIENT_ID_PREFIX, Organisation, new_client_id};
 use crate::app::App;
+use crate::sign_in::is_foreign;
 
 /// What an administrator may do here.
 pub(super) const PERMISSIONS: [&str; 4] =
     ["clients:create", "clients:read", "clients:update", "clients:delete"];
-
-const PREFIX: &str = "client_";
 
 /// The body of `POST /v1/admin/clients`. Unknown members are refused: a mistyped one would be a
 /// default that nobody chose.
@@ -48,6 +46,8 @@ struct NewClient {
     require_consent: bool,
     #[serde(default)]
     is_first_party: bool,
+    #[serde(default = "yes")]
+    is_active: bool,
     #[serde(flatten)]
     optional: Optional,
 }
@@ -69,6 +69,10 @@ struct Change {
     optional: Optional,
 }
 
+/// Browser applications treat a token as dead five minutes early, and their refresh timers overflow
+/// at 2^31 milliseconds.
+const ACCESS_TOKEN: RangeInclusive<u64> = 301..=2_147_482;
+
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum ClientType {
@@ -88,9 +92,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let organisation = administrator(&app, &headers, Kind::Write).await?;
     let new: NewClient = parse(&headers, &body)?;
-    // Machine-made ids keep clients apart from people in the `sub` of tokens, and need no
-    // encoding anywhere. The UUID in it is the id of the record.
-    let client_id = format!("{PREFIX}{}", Uuid::from_u128(random_u128()).simple());
+    let client_id = new_client_id();
     let mut client = match new.client_type {
         ClientType::Public => Client::public(client_id, new.name),
         // The registry makes the secret.
@@ -106,6 +108,7 @@ pub(crate) async fn create(
     client.require_pkce = new.require_pkce;
     client.require_consent = new.require_consent;
     client.first_party = new.is_first_party;
+    client.active = new.is_active;
     new.optional.apply(&mut client)?;
     let created = app.server.clients().create(client).await?;
     let mut body = describe(&created.client, &organisation);
@@ -120,7 +123,7 @@ pub(crate) struct Page {
     limit: Option<String>,
 }
 
-/// `GET /v1/admin/clients`
+/// `GET /v1/admin/clients`: all, or a page of `limit` after the `clientId` `after`.
 pub(crate) async fn list(
     State(app): State<App>,
     Query(page): Query<Page>,
@@ -128,14 +131,22 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let organisation = administrator(&app, &headers, Kind::Read).await?;
     let limit = match page.limit.as_deref().map(str::parse::<usize>) {
-        None => 100,
-        Some(Ok(limit)) if (1..=200).contains(&limit) => limit,
+        None => None,
+        Some(Ok(limit)) if (1..=200).contains(&limit) => Some(limit),
         Some(_) => return Err(Problem::invalid("limit", "use a number from 1 to 200")),
     };
-    let tenant = Some(organisation.id.as_str());
-    let clients = app.server.clients().list(tenant, page.after.as_deref(), limit).await;
-    let clients = clients.map_err(|error| Problem::unavailable(&error))?;
-    let data: Vec<Value> = clients.iter().map(|client| describe(client, &organisation)).collect();
+    let registered = app.server.clients();
+    let (mut data, mut after) = (Vec::new(), page.after);
+    loop {
+        let tenant = Some(organisation.id.as_str());
+        let clients = registered.list(tenant, after.as_deref(), limit.unwrap_or(200)).await;
+        let clients = clients.map_err(|error| Problem::unavailable(&error))?;
+        data.extend(clients.iter().map(|client| describe(client, &organisation)));
+        match clients.last() {
+            Some(last) if limit.is_none() => after = Some(last.client_id.clone()),
+            _ => break,
+        }
+    }
     Ok(json_answer(200, &json!({"total": data.len(), "data": data})))
 }
 
@@ -178,13 +189,14 @@ pub(crate) async fn change(
     client.require_consent = change.require_consent.unwrap_or(client.require_consent);
     client.first_party = change.is_first_party.unwrap_or(client.first_party);
     change.optional.apply(&mut client)?;
-    if change.is_active == Some(false) && client.active {
+    // Switching off ends what the client holds, after the rest of the change was accepted.
+    let switch_off = change.is_active == Some(false) && client.active;
+    client.active = change.is_active.unwrap_or(client.active) || switch_off;
+    let mut client = app.server.clients().update(client).await?;
+    if switch_off {
         app.server.clients().revoke(&client.client_id).await?;
-        client = Client::clone(&*find(&app, &organisation, &id).await?);
-    } else {
-        client.active = change.is_active.unwrap_or(client.active);
+        client = find(&app, &organisation, &id).await?;
     }
-    let client = app.server.clients().update(client).await?;
     Ok(json_answer(200, &describe(&client, &organisation)))
 }
 
@@ -251,18 +263,9 @@ async fn administrator(
     let slug = text("x-org-domain").filter(|slug| !slug.is_empty());
     let slug = slug.ok_or_else(|| Problem::bad_request("Missing X-Org-Domain header"))?;
     if kind == Kind::Write {
-        let allowed = |origin: &str| {
-            origin == app.server.issuer().origin()
-                || app.config.admin_origins.iter().any(|allowed| allowed == origin)
-        };
-        let foreign = match (text(ORIGIN.as_str()), text("sec-fetch-site")) {
-            (Some(origin), _) => !allowed(origin),
-            (None, Some(site)) => site != "same-origin" && site != "none",
-            (None, None) => false,
-        };
         let wrong_token =
             text("x-csrf-token").is_some_and(|token| !session.is_csrf_token("api", token));
-        if foreign || wrong_token {
+        if is_foreign(app, headers) || wrong_token {
             return Err(Problem::forbidden("This request comes from a page of another site."));
         }
     }
@@ -279,7 +282,7 @@ async fn administrator(
 /// exist.
 async fn find(app: &App, organisation: &Organisation, id: &str) -> Result<Arc<Client>, Problem> {
     let client_id = match Uuid::try_parse(id) {
-        Ok(uuid) => format!("{PREFIX}{}", uuid.simple()),
+        Ok(uuid) => format!("{CLIENT_ID_PREFIX}{}", uuid.simple()),
         Err(_) => id.to_owned(),
     };
     let found = app.server.clients().find(&client_id).await;
@@ -364,9 +367,10 @@ struct Optional {
 
 impl Optional {
     fn apply(self, client: &mut Client) -> Result<(), Problem> {
-        let lifetime = |field, seconds: Option<u64>| match seconds {
-            Some(seconds) if Duration::from_secs(seconds) > MAX_TOKEN_LIFETIME => {
-                Err(Problem::invalid(field, "use at most 2592000 seconds"))
+        let lifetime = |field, seconds: Option<u64>, range: RangeInclusive<u64>| match seconds {
+            Some(seconds) if !range.contains(&seconds) => {
+                let text = format!("use {} to {} seconds", range.start(), range.end());
+                Err(Problem::invalid(field, text))
             }
             seconds => Ok(seconds.map(Duration::from_secs)),
         };
@@ -384,13 +388,15 @@ impl Optional {
         or(self.logo_uri, &mut client.logo_uri);
         or(self.policy_uri, &mut client.policy_uri);
         or(self.tos_uri, &mut client.tos_uri);
-        client.access_token_lifetime = lifetime("accessTokenLifetime", self.access_token_lifetime)?
-            .or(client.access_token_lifetime);
+        client.access_token_lifetime =
+            lifetime("accessTokenLifetime", self.access_token_lifetime, ACCESS_TOKEN)?
+                .or(client.access_token_lifetime);
         client.refresh_token_lifetime =
-            lifetime("refreshTokenLifetime", self.refresh_token_lifetime)?
+            lifetime("refreshTokenLifetime", self.refresh_token_lifetime, 60..=316_224_000)?
                 .or(client.refresh_token_lifetime);
         client.id_token_lifetime =
-            lifetime("idTokenLifetime", self.id_token_lifetime)?.or(client.id_token_lifetime);
+            lifetime("idTokenLifetime", self.id_token_lifetime, 1..=2_592_000)?
+                .or(client.id_token_lifetime);
         client.id_token_signed_response_alg =
             algorithm("idTokenSignedResponseAlg", self.id_token_signed_response_alg)?
                 .or(client.id_token_signed_response_alg);
@@ -434,7 +440,8 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
         ClientAuthentication::None => Some(AuthMethod::None),
         ClientAuthentication::Secret { method, .. } => *method,
     };
-    let id = client.client_id.strip_prefix(PREFIX).and_then(|id| Uuid::try_parse(id).ok());
+    let id =
+        client.client_id.strip_prefix(CLIENT_ID_PREFIX).and_then(|id| Uuid::try_parse(id).ok());
     json!({
         "id": id.map_or_else(|| client.client_id.clone(), |id| id.to_string()),
         "clientId": client.client_id,

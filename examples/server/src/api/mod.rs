@@ -7,6 +7,8 @@ mod profile;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -31,18 +33,33 @@ pub(crate) fn router() -> Router<App> {
         .route("/admin/clients/{id}/regenerate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/revoke", post(clients::revoke))
         .merge(profile::router())
+        .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
 }
 
-/// `GET /health`: 200 when the tables answer.
+/// `GET /health`: 200 when both databases can be written to.
 pub(crate) async fn health(State(app): State<App>) -> Response {
-    match app.accounts.is_empty().await {
-        Ok(_) => {
+    match app.check().await {
+        Ok(()) => {
             let body = json!({"status": "ok", "timestamp": rfc3339(app.server.now())});
             axum::Json(body).into_response()
         }
-        Err(error) => Problem::unavailable(&error).into_response(),
+        Err(error) => Problem::unavailable(&*error).into_response(),
+    }
+}
+
+/// Rejections of the framework (a body that is too large, a path that does not decode) are problems
+/// like all others.
+async fn as_problem(response: Response) -> Response {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_text = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    match response.status() {
+        status if status.is_client_error() && is_text => {
+            let title = status.canonical_reason().unwrap_or("Bad request");
+            Problem::new(status.as_u16(), title, "The request cannot be read.").into_response()
+        }
+        _ => response,
     }
 }
 

@@ -1,6 +1,8 @@
 //! RFC 7807 problems.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,6 +17,8 @@ pub(crate) struct Problem {
     title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
+    /// Seconds.
+    retry_after: Option<u64>,
 }
 
 /// What is wrong with one member of a body.
@@ -26,7 +30,7 @@ pub(crate) struct FieldError {
 
 impl Problem {
     pub(crate) fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), errors: Vec::new() }
+        Self { status, title, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -53,9 +57,22 @@ impl Problem {
     }
 
     /// A store that failed. The reason is for the log.
-    pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(%error, "the API could not answer");
-        Self::new(503, "Service unavailable", "The server cannot answer right now. Try again.")
+        let mut problem =
+            Self::new(503, "Service unavailable", "The server cannot answer right now. Try again.");
+        problem.retry_after = Some(1);
+        problem
+    }
+}
+
+impl Problem {
+    /// Too many tries.
+    pub(crate) fn too_often(wait: Duration) -> Self {
+        let mut problem =
+            Self::new(429, "Too many requests", "Too many tries. Wait before the next.");
+        problem.retry_after = Some(wait.as_secs() + 1);
+        problem
     }
 }
 
@@ -67,7 +84,7 @@ impl From<StoreFailed> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, title, detail, errors } = self;
+        let Self { status, title, detail, errors, retry_after } = self;
         let mut body = json!({
             "type": "about:blank",
             "title": title,
@@ -88,8 +105,8 @@ impl IntoResponse for Problem {
             headers
                 .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Cookie cookie-name=cerb_sid"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert("retry-after", HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

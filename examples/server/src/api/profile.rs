@@ -77,6 +77,9 @@ fn describe(user: &User, scope: Option<&Scope>) -> Value {
     if covers("phone") {
         body.insert("phone".into(), claim("phone_number"));
     }
+    if !covers("profile") {
+        return Value::Object(body);
+    }
     let organisation = &user.organisation;
     body.insert(
         "organisation".into(),

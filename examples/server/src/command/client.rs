@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use grantor::{Client, GrantType, Scope, Secret};
 use serde_json::json;
-use uuid::Uuid;
 
-use super::{Opened, open};
-use crate::accounts::{Organisation, random_u128};
+use super::{Opened, open_existing, say};
+use crate::accounts::{Organisation, new_client_id};
 use crate::api::describe_client;
 use crate::config::Config;
 use crate::error::Fatal;
@@ -69,7 +68,7 @@ pub(crate) struct Add {
 }
 
 pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
-    let Opened { server, accounts } = open(&config).await?;
+    let Opened { server, accounts, .. } = open_existing(&config).await?;
     let organisation = |slug: String| {
         let accounts = accounts.clone();
         async move {
@@ -99,7 +98,8 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
                 for client in &page {
                     let kind = if client.is_public() { "public" } else { "confidential" };
                     let state = if client.active { "" } else { "   (revoked)" };
-                    println!("{}   {kind:12}   {}{state}", client.client_id, client.client_name);
+                    let (id, name) = (&client.client_id, &client.client_name);
+                    say(format_args!("{id}   {kind:12}   {name}{state}"));
                 }
                 match page.last() {
                     Some(last) => after = Some(last.client_id.clone()),
@@ -124,7 +124,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
 }
 
 fn new_client(add: Add, organisation: &Organisation, known: &Scope) -> Result<Client, Fatal> {
-    let client_id = format!("client_{}", Uuid::from_u128(random_u128()).simple());
+    let client_id = new_client_id();
     let mut client = match add.public {
         true => Client::public(client_id, add.name),
         false => Client::confidential(client_id, add.name, &Secret::new("")),
@@ -152,5 +152,5 @@ fn new_client(add: Add, organisation: &Organisation, known: &Scope) -> Result<Cl
 }
 
 fn print(shown: &serde_json::Value) {
-    println!("{shown:#}");
+    say(format_args!("{shown:#}"));
 }

@@ -35,7 +35,7 @@ pub(crate) async fn run(config: Config, init: Init) -> Result<(), Fatal> {
             init.org
         )));
     }
-    let Opened { server, accounts } = open(&config).await?;
+    let Opened { server, accounts, .. } = open(&config).await?;
     let plan = Plan {
         slug: &init.org,
         name: init.org_name.as_deref().unwrap_or(&init.org),

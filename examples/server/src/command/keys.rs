@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
-use super::{Opened, open};
+use super::{Opened, open_existing, say};
 use crate::config::Config;
 use crate::error::Fatal;
 
@@ -16,15 +16,15 @@ pub(crate) enum Verb {
 }
 
 pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
-    let Opened { server, .. } = open(&config).await?;
+    let Opened { server, .. } = open_existing(&config).await?;
     match verb {
         Verb::Rotate => {
             let active_from = DateTime::<Utc>::from(server.rotate_keys().await?);
             let at = active_from.to_rfc3339_opts(SecondsFormat::Secs, true);
-            println!("New keys are published and begin to sign at {at}.");
+            say(format_args!("New keys are published and begin to sign at {at}."));
             for key in server.key_infos() {
                 let now = if key.signs_now { "signs now" } else { "" };
-                println!("  {}   {:5}   {now}", key.kid, key.algorithm.as_str());
+                say(format_args!("  {}   {:5}   {now}", key.kid, key.algorithm.as_str()));
             }
         }
     }

@@ -8,12 +8,14 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use grantor::AuthorizationServer;
+use grantor::store::KeyStore as _;
+use grantor::{AuthorizationServer, Issuer, RegistryError};
 use grantor_sqlite::Sqlite;
 
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::error::Fatal;
+use crate::limits::ClientLimit;
 use crate::{events, pages};
 
 /// An OpenID Connect provider: sign-in pages, tokens, and an API for administrators.
@@ -69,6 +71,35 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
 struct Opened {
     server: AuthorizationServer,
     accounts: Accounts,
+    store: Sqlite,
+}
+
+/// Opens what a server or `init` has made. Administering a folder or an issuer that is not there
+/// would make a new one, and change what nobody runs.
+async fn open_existing(config: &Config) -> Result<Opened, Fatal> {
+    let database = config.data.join("grantor.db");
+    if !database.exists() {
+        let data = config.data.display();
+        return Err(Fatal::Say(format!(
+            "there is no data in {data}: start the server or run `grantor-server init` first, or \
+             name the right folder with GRANTOR_DATA"
+        )));
+    }
+    let issuer = Issuer::new(&config.issuer).map_err(|e| Fatal::Config(e.to_string()))?;
+    let ring = Sqlite::open(database)?.load(&issuer).await;
+    if ring.map_err(RegistryError::from)?.is_none() {
+        return Err(Fatal::Say(format!(
+            "{} has no server of the issuer {issuer}: set GRANTOR_ISSUER as the server has it",
+            config.data.display()
+        )));
+    }
+    open(config).await
+}
+
+/// Prints a line. Whoever has closed the pipe has read enough.
+fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn open(config: &Config) -> Result<Opened, Fatal> {
@@ -82,14 +113,15 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     let store = Sqlite::open(database)?;
     let accounts = Accounts::open(&data.join("accounts.db"))?;
     let server = AuthorizationServer::builder(&config.issuer)
-        .store(store)
+        .store(store.clone())
         .subjects(accounts.clone())
         .master_key(master_key)
         .interaction("/login")
         .policy(config.policy()?)
         .events(events::Logged)
+        .rate_limit(ClientLimit::new())
         .error_page(pages::error)
         .build()
         .await?;
-    Ok(Opened { server, accounts })
+    Ok(Opened { server, accounts, store })
 }

@@ -18,7 +18,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|source| Fatal::Listen { address, source })?;
-    let Opened { server, accounts } = open(&config).await?;
+    let Opened { server, accounts, store } = open(&config).await?;
     if accounts.is_empty().await? {
         if !config.is_loopback() {
             return Err(Fatal::Say(
@@ -37,7 +37,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         introduce(&bootstrap::run(&server, &accounts, plan).await?);
     }
     println!("Grantor is ready: open {} in a browser. Stop with Ctrl-C.", config.issuer);
-    let app = App::new(server.clone(), accounts, config).router();
+    let app = App::new(server.clone(), store, accounts, &config).router();
     grantor_axum::serve(listener, app, &server).await?;
     println!("Grantor has stopped.");
     Ok(())

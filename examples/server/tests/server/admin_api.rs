@@ -75,7 +75,8 @@ fn mistakes_in_a_registration_are_problems_that_name_the_member() {
     refused("grantTypes", json!(["password"]));
     refused("scopes", json!(["everything"]));
     refused("name", json!(" "));
-    refused("accessTokenLifetime", json!(99_999_999));
+    refused("accessTokenLifetime", json!(300));
+    refused("accessTokenLifetime", json!(2_592_000));
     refused("idTokenSignedResponseAlg", json!("none"));
     refused("tokenEndpointAuthMethod", json!("client_secret_basic"));
     refused("mistyped", json!(1));
@@ -111,6 +112,10 @@ fn a_client_is_listed_shown_changed_rotated_revoked_and_removed() {
     assert_eq!((changed.status, changed.string("name").as_str()), (200, "Renamed"));
     assert_eq!(changed.json()["scopes"], json!(["openid"]));
     assert_eq!(changed.json()["redirectUris"], json!([CALLBACK]));
+    let off = json!({"isActive": false, "name": "Off"});
+    let off = call("PATCH", &format!("/{id}"), off).json();
+    assert_eq!((&off["isActive"], &off["name"]), (&json!(false), &json!("Off")));
+    assert_eq!(call("PATCH", &format!("/{id}"), json!({"isActive": true})).json()["name"], "Off");
     for fixed in [json!({"clientType": "public"}), json!({"requirePkce": false})] {
         assert_eq!(call("PATCH", &format!("/{id}"), fixed).status, 400);
     }

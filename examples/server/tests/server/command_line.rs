@@ -100,6 +100,9 @@ fn a_public_server_is_made_by_init_and_not_by_a_demonstration() {
     let listen = format!("127.0.0.1:{port}");
     let environment = [("GRANTOR_ISSUER", "https://id.example.com"), ("GRANTOR_LISTEN", &listen)];
     refused(&run(folder.path(), &environment, &[]), &["grantor-server init"]);
+    // A mistake leaves nothing behind that would be in the way.
+    let bad = ["init", "--org", "acme", "--admin-email", "ada"];
+    refused(&run(folder.path(), &environment, &bad), &["\"ada\""]);
     let init = ["init", "--org", "acme", "--admin-email", "ada@acme.example"];
     let made = run(folder.path(), &environment, &init);
     assert!(made.status.success(), "{}", stderr(&made));
@@ -155,6 +158,13 @@ fn clients_are_added_listed_and_shown_beside_a_running_server() {
         &[&add[..], &["--redirect-uri", CALLBACK, "--grant-type", "password"]].concat(),
         &["password"],
     );
+    // Where there is no data, and where there is another issuer's, nothing is made.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let list = ["client", "list", "--org", "your-org"];
+    refused(&command_in(elsewhere.path(), &list).output().unwrap(), &["no data", "GRANTOR_DATA"]);
+    assert!(!elsewhere.path().join("data").exists());
+    let output = server.command(&list).env("GRANTOR_ISSUER", "http://localhost:1").output();
+    refused(&output.unwrap(), &["http://localhost:1", "GRANTOR_ISSUER"]);
     let usage = server.command(&["client", "add"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
 }

@@ -35,7 +35,7 @@ fn a_person_signs_in_and_consents_by_plain_forms() {
         assert_eq!(page.header(name), Some(value), "{name}");
     }
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("form-action 'self' https://myapp.example.com;"), "{policy}");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
 
     let (email, password) = server.person();
     let ticket = field(&page.text, "ticket");
@@ -117,6 +117,93 @@ fn a_login_from_a_page_of_another_site_is_refused() {
     for header in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
         let posted = server.form_with("/login", &[header], &fields);
         assert_eq!((posted.status, posted.header("set-cookie")), (403, None));
+    }
+}
+
+#[test]
+fn a_consent_page_decides_only_on_what_it_showed() {
+    let server = Server::new();
+    let client = third_party(&server, "Shop");
+    let ask = |scope: &str| {
+        let url = server.authorize_url(&client).replace("openid%20profile%20email", scope);
+        server
+            .get(&url, &[])
+            .header("location")
+            .unwrap()
+            .split_once("ticket=")
+            .unwrap()
+            .1
+            .to_owned()
+    };
+    server.admin_call("PATCH", &format!("/{client}"), &json!({"scopes": ["openid"]}));
+    let ticket = ask("openid%20email");
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let shown = server.get(&format!("/consent?ticket={ticket}"), &me).text;
+    assert!(!shown.contains("e-mail address"), "{shown}");
+    server.admin_call("PATCH", &format!("/{client}"), &json!({"scopes": ["openid", "email"]}));
+    let csrf = field(&shown, "csrf");
+    let fields = [("ticket", ticket.as_str()), ("csrf", &csrf), ("decision", "allow")];
+    assert_eq!(server.form_with("/consent", &me, &fields).status, 403);
+}
+
+#[test]
+fn an_application_of_another_organisation_gets_nobody_of_this_one() {
+    let server = Server::new();
+    let init = ["init", "--org", "evil", "--admin-email", "mallory@evil.example"];
+    assert!(server.command(&init).output().unwrap().status.success());
+    let add = [
+        "client",
+        "add",
+        "--org",
+        "evil",
+        "--name",
+        "Silent",
+        "--first-party",
+        "--public",
+        "--redirect-uri",
+        CALLBACK,
+    ];
+    let added = server.command(&add).output().unwrap();
+    let client: serde_json::Value = serde_json::from_str(&stdout(&added)).unwrap();
+    let client = client["clientId"].as_str().unwrap();
+    let cookie = server.login(&server.person()).cookie();
+    let page = server.authorize(client, &cookie);
+    assert_eq!((page.status, page.header("location")), (200, None));
+    assert!(page.text.contains("another organisation"), "{}", page.text);
+    let url = format!("{}&prompt=none", server.authorize_url(client));
+    let login = server.get(&url, &[]);
+    let silent = server.get(login.header("location").unwrap(), &[("cookie", &cookie)]);
+    assert_eq!(silent.parameter("error").as_deref(), Some("login_required"));
+}
+
+#[test]
+fn wrong_passwords_are_limited_and_then_the_right_one_waits_too() {
+    let server = Server::new();
+    let (email, password) = server.person();
+    for _ in 0..10 {
+        assert_eq!(server.login(&(email.clone(), "wrong".into())).status, 401);
+    }
+    let limited = server.login(&(email.clone(), password.clone()));
+    assert_eq!(limited.status, 429);
+    assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    let page = server.form("/login", &[("username", &email), ("password", &password)]);
+    assert!(page.text.contains("Too many tries") && page.header("set-cookie").is_none());
+    assert_eq!(server.login(&server.admin()).status, 200);
+}
+
+#[test]
+fn a_page_of_another_site_cannot_sign_anybody_out() {
+    let server = Server::new();
+    for (method, path) in
+        [("POST", "/logout"), ("POST", "/v1/auth/logout"), ("DELETE", "/v1/auth/session")]
+    {
+        let foreign = [
+            ("sec-fetch-site", "cross-site"),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let answer = server.send(method, path, &foreign, "csrf=x");
+        assert_eq!((answer.status, answer.header("set-cookie")), (403, None), "{path}");
     }
 }
 
