@@ -52,6 +52,7 @@
 //! Where to read on: [`grant`] is the heart, a pure state machine; [`store`] is the contract of a
 //! backend, and `store_conformance!` (feature `conformance`) the same contract as tests.
 
+mod builder;
 mod client;
 mod endpoint;
 mod env;
@@ -72,6 +73,7 @@ pub mod store;
 mod subject;
 mod token;
 
+pub use builder::{BuildError, Builder};
 pub use client::{
     AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, RegistryError,
     SecretEntry, UnknownName,
@@ -89,6 +91,6 @@ pub use limit::{Attempt, RateLimit};
 pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
 pub use secret::{Secret, SecretDigest};
-pub use server::{AuthorizationServer, BuildError, Builder, Failure, MaintenanceError, PageError};
+pub use server::{AuthorizationServer, Failure, MaintenanceError, PageError};
 pub use subject::{Claims, SubjectError, SubjectStatus, Subjects};
 pub use token::access_token::AccessToken;

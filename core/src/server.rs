@@ -4,39 +4,42 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::builder::Builder;
 use crate::client::{Client, Clients};
-use crate::endpoint::{self, Call};
-use crate::env::{Environment, Monotonic, SystemEnvironment, Time};
+use crate::endpoint::{self, Call, cors};
+use crate::env::{Environment, Monotonic, Time};
 use crate::error::{Denied, Misdeed};
-use crate::event::{Event, Events, NoEvents};
+use crate::event::{Event, Events};
 use crate::http::{Request, Response};
-use crate::issuer::{Issuer, IssuerError};
-use crate::keys::{KeyError, KeyInfo, Keys, MasterKey, Ring};
-use crate::limit::{NoLimit, RateLimit};
+use crate::issuer::Issuer;
+use crate::keys::{KeyError, KeyInfo, Keys, Ring};
+use crate::limit::RateLimit;
 use crate::policy::Policy;
-use crate::store::{ClientStore, KeyStore, Owner, StoreError, TokenStore};
+use crate::store::{ClientStore, Owner, StoreError, TokenStore};
 use crate::subject::{SubjectStatus, Subjects};
 
 /// An authorization server for one issuer. Cheap to clone; clones are the same server.
 #[derive(Clone)]
 pub struct AuthorizationServer(Arc<Parts>);
 
-struct Parts {
-    issuer: Issuer,
-    interaction: String,
-    clients: Arc<dyn ClientStore>,
-    tokens: Arc<dyn TokenStore>,
-    keys: Keys,
-    subjects: Arc<dyn Subjects>,
-    events: Arc<dyn Events>,
-    environment: Arc<dyn Environment>,
-    clock: Monotonic,
-    policy: Policy,
-    limit: Arc<dyn RateLimit>,
-    error_page: Arc<ErrorPage>,
+/// What a server is made of.
+pub(crate) struct Parts {
+    pub(crate) issuer: Issuer,
+    pub(crate) interaction: String,
+    pub(crate) clients: Arc<dyn ClientStore>,
+    pub(crate) tokens: Arc<dyn TokenStore>,
+    pub(crate) keys: Keys,
+    pub(crate) subjects: Arc<dyn Subjects>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) clock: Monotonic,
+    pub(crate) policy: Policy,
+    pub(crate) limit: Arc<dyn RateLimit>,
+    pub(crate) error_page: Arc<ErrorPage>,
 }
 
-type ErrorPage = dyn Fn(&PageError) -> String + Send + Sync;
+/// Renders the error page.
+pub(crate) type ErrorPage = dyn Fn(&PageError) -> String + Send + Sync;
 
 /// An error that a person sees, because there is no redirect URI that could be trusted with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,21 +81,34 @@ impl AuthorizationServer {
         Builder::new(issuer)
     }
 
+    pub(crate) fn from_parts(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// Answers a request to one of [`AuthorizationServer::paths`]. Never panics, whatever comes.
     pub async fn handle(&self, request: &Request) -> Response {
         let Some(path) = request.path.strip_prefix(self.0.issuer.path()) else {
             return self.well_known_or_nothing(request).await;
         };
-        let call = Call::new(self, request);
-        match path {
-            path::AUTHORIZE => endpoint::authorize::answer(call).await,
-            path::TOKEN => endpoint::token::answer(call).await,
-            path::USERINFO => endpoint::userinfo::answer(call).await,
-            path::REVOKE => endpoint::revoke::answer(call).await,
-            path::INTROSPECT => endpoint::introspect::answer(call).await,
-            path::JWKS => endpoint::jwks::answer(&call),
-            path::OPENID_CONFIGURATION => endpoint::discovery::answer(&call),
-            _ => self.well_known_or_nothing(request).await,
+        let methods = cors_methods(path);
+        if let Some(methods) = methods.filter(|_| cors::is_preflight(request)) {
+            return cors::preflight(self, request, methods).await;
+        }
+        let mut call = Call::new(self, request);
+        let result = match path {
+            path::AUTHORIZE => return endpoint::authorize::answer(call).await,
+            path::TOKEN => endpoint::token::respond(&mut call).await,
+            path::USERINFO => endpoint::userinfo::respond(&mut call).await,
+            path::REVOKE => endpoint::revoke::respond(&mut call).await,
+            path::INTROSPECT => endpoint::introspect::respond(&mut call).await,
+            path::JWKS => return endpoint::jwks::answer(&call),
+            path::OPENID_CONFIGURATION => return endpoint::discovery::answer(&call),
+            _ => return self.well_known_or_nothing(request).await,
+        };
+        let response = call.conclude(result);
+        match methods {
+            Some(_) => cors::expose(self, request, call.client.as_deref(), response).await,
+            None => response,
         }
     }
 
@@ -106,11 +122,9 @@ impl AuthorizationServer {
             Failure::Crashed => Misdeed::Crashed,
         }));
         let path = request.path.strip_prefix(self.0.issuer.path()).unwrap_or_default();
-        match path {
-            path::TOKEN | path::USERINFO | path::REVOKE => {
-                endpoint::cors::expose(self, request, None, response).await
-            }
-            _ => response,
+        match cors_methods(path) {
+            Some(_) => cors::expose(self, request, None, response).await,
+            None => response,
         }
     }
 
@@ -294,6 +308,15 @@ impl AuthorizationServer {
     }
 }
 
+/// The methods of the endpoints that browser applications call from their own origins.
+fn cors_methods(path: &str) -> Option<&'static str> {
+    match path {
+        path::TOKEN | path::REVOKE => Some("POST"),
+        path::USERINFO => Some("GET, POST"),
+        _ => None,
+    }
+}
+
 impl fmt::Debug for AuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationServer")
@@ -312,192 +335,4 @@ pub enum MaintenanceError {
     /// The grants.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Builds an [`AuthorizationServer`].
-#[must_use]
-pub struct Builder {
-    issuer: String,
-    interaction: String,
-    clients: Option<Arc<dyn ClientStore>>,
-    tokens: Option<Arc<dyn TokenStore>>,
-    keys: Option<Arc<dyn KeyStore>>,
-    subjects: Option<Arc<dyn Subjects>>,
-    master_key: Option<MasterKey>,
-    events: Arc<dyn Events>,
-    environment: Arc<dyn Environment>,
-    policy: Policy,
-    limit: Arc<dyn RateLimit>,
-    error_page: Arc<ErrorPage>,
-}
-
-/// Why a server could not be built. Each message says what to mend.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The issuer.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
-    /// A required part was not given.
-    #[error("the server has no {part}: call Builder::{method}")]
-    Missing {
-        /// What is missing.
-        part: &'static str,
-        /// The method that gives it.
-        method: &'static str,
-    },
-    /// The settings contradict each other.
-    #[error("the policy cannot be used: {0}")]
-    Policy(&'static str),
-    /// The path of the interaction.
-    #[error("the interaction {0:?} must be a path from the root, such as /login, without a query")]
-    Interaction(String),
-    /// The keys.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-}
-
-impl Builder {
-    fn new(issuer: &str) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            interaction: "/login".to_owned(),
-            clients: None,
-            tokens: None,
-            keys: None,
-            subjects: None,
-            master_key: None,
-            events: Arc::new(NoEvents),
-            environment: Arc::new(SystemEnvironment),
-            policy: Policy::default(),
-            limit: Arc::new(NoLimit),
-            error_page: Arc::new(plain_error_page),
-        }
-    }
-
-    /// One store for clients, grants and keys.
-    pub fn store(self, store: impl ClientStore + TokenStore + KeyStore) -> Self {
-        let store = Arc::new(store);
-        Self {
-            clients: Some(store.clone()),
-            tokens: Some(store.clone()),
-            keys: Some(store),
-            ..self
-        }
-    }
-
-    /// A store for the clients alone, as when they live in the host's own tables.
-    pub fn clients(self, clients: impl ClientStore) -> Self {
-        Self { clients: Some(Arc::new(clients)), ..self }
-    }
-
-    /// A store for the grants alone.
-    pub fn tokens(self, tokens: impl TokenStore) -> Self {
-        Self { tokens: Some(Arc::new(tokens)), ..self }
-    }
-
-    /// A store for the sealed keys alone.
-    pub fn keys(self, keys: impl KeyStore) -> Self {
-        Self { keys: Some(Arc::new(keys)), ..self }
-    }
-
-    /// The host's people.
-    pub fn subjects(self, subjects: impl Subjects) -> Self {
-        Self { subjects: Some(Arc::new(subjects)), ..self }
-    }
-
-    /// The key that seals the signing keys at rest. Keep it apart from the database.
-    pub fn master_key(self, master_key: MasterKey) -> Self {
-        Self { master_key: Some(master_key), ..self }
-    }
-
-    /// Where the host signs people in and asks for consent: a path from the root of the issuer's
-    /// host, `/login` by default. `?ticket=` is appended.
-    pub fn interaction(self, path: &str) -> Self {
-        Self { interaction: path.to_owned(), ..self }
-    }
-
-    /// Where events go.
-    pub fn events(self, events: impl Events) -> Self {
-        Self { events: Arc::new(events), ..self }
-    }
-
-    /// Another clock and source of randomness, for tests.
-    pub fn environment(self, environment: impl Environment) -> Self {
-        Self { environment: Arc::new(environment), ..self }
-    }
-
-    /// The settings.
-    pub fn policy(self, policy: Policy) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// How often clients may call; without it, as often as they like.
-    pub fn rate_limit(self, limit: impl RateLimit) -> Self {
-        Self { limit: Arc::new(limit), ..self }
-    }
-
-    /// The page for errors that cannot be redirected, as HTML.
-    pub fn error_page(self, render: impl Fn(&PageError) -> String + Send + Sync + 'static) -> Self {
-        Self { error_page: Arc::new(render), ..self }
-    }
-
-    /// Checks everything and opens the keys, making the first ones for a new issuer.
-    ///
-    /// # Errors
-    /// [`BuildError`], whose sentence says what to mend.
-    pub async fn build(self) -> Result<AuthorizationServer, BuildError> {
-        let missing = |part, method| BuildError::Missing { part, method };
-        let issuer = Issuer::new(&self.issuer)?;
-        self.policy.check().map_err(BuildError::Policy)?;
-        let is_path = self.interaction.starts_with('/')
-            && !self.interaction.starts_with("//")
-            && self.interaction.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\".contains(&b));
-        if !is_path {
-            return Err(BuildError::Interaction(self.interaction));
-        }
-        let clients = self.clients.ok_or_else(|| missing("store for clients", "store"))?;
-        let tokens = self.tokens.ok_or_else(|| missing("store for grants", "store"))?;
-        let key_store = self.keys.ok_or_else(|| missing("store for keys", "store"))?;
-        let subjects = self.subjects.ok_or_else(|| missing("subjects", "subjects"))?;
-        let master = self.master_key.ok_or_else(|| missing("master key", "master_key"))?;
-        // With both cryptographic backends of jsonwebtoken compiled in (by another crate of the
-        // application), its first use would panic. An application's own choice stands.
-        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        let clock = Monotonic::default();
-        let now = clock.now(&*self.environment);
-        let lifetimes = self.policy.key_lifetimes();
-        let keys =
-            Keys::open(key_store, issuer.clone(), master, lifetimes, &*self.environment, now)
-                .await?;
-        let parts = Parts {
-            interaction: self.interaction,
-            clients,
-            tokens,
-            keys,
-            subjects,
-            events: self.events,
-            environment: self.environment,
-            clock,
-            policy: self.policy,
-            limit: self.limit,
-            error_page: self.error_page,
-            issuer,
-        };
-        Ok(AuthorizationServer(Arc::new(parts)))
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("issuer", &self.issuer).finish_non_exhaustive()
-    }
-}
-
-fn plain_error_page(error: &PageError) -> String {
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Error</title>\
-         <h1>Authorization error: {}</h1><p>{}</p></html>",
-        error.code, error.description
-    )
 }

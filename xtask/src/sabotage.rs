@@ -217,7 +217,7 @@ const ALL: &[Sabotage] = &[
     ),
     core(
         "sign with a key as soon as it is published",
-        "core/src/keys.rs",
+        "core/src/keys/ring.rs",
         ".filter(|key| key.algorithm == algorithm && key.active_from <= now)",
         ".filter(|key| key.algorithm == algorithm && (key.active_from <= now || now > Time::EPOCH))",
     ),

@@ -12,14 +12,9 @@ use crate::http::Response;
 use crate::token::access_token;
 use crate::token::credential::{Credential, Kind};
 
-pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    let result = respond(&mut call).await;
-    call.conclude(result)
-}
-
 /// Whatever is dead, foreign or not a token is answered with `{"active":false}` and nothing else
 /// (RFC 7662 section 2.2).
-async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let parameters = post_parameters(call)?;
     let client = authenticate_client(call, &parameters).await?;
     // A public client proves nothing; answering it would let anybody test stolen tokens.

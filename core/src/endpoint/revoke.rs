@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::Call;
 use super::token::{open, post_parameters};
-use super::{Call, cors};
 use crate::client::authentication::{AuthenticatedClient, authenticate_client};
 use crate::error::Misdeed;
 use crate::event::Event;
@@ -18,20 +18,11 @@ use crate::token::credential::Kind;
 /// How far apart the clocks of two processes may be.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(86_400);
 
-pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    if cors::is_preflight(call.request) {
-        return cors::preflight(call.server, call.request, "POST").await;
-    }
-    let result = respond(&mut call).await;
-    let response = call.conclude(result);
-    cors::expose(call.server, call.request, call.client.as_deref(), response).await
-}
-
 /// Any token of a grant ends the grant, its access tokens included (RFC 7009 section 2.1). A token
 /// that is unknown, dead or another client's is answered with 200 as well (section 2.2): the
 /// caller has what it wanted, and a stranger learns nothing. The hint is not needed: a token says
 /// itself what it is.
-async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let parameters = post_parameters(call)?;
     let client = match authenticate_client(call, &parameters).await {
         Err(Misdeed::ClientNotIdentified) if call.server.policy().anonymous_revocation => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, cors};
+use super::Call;
 use crate::client::GrantType;
 use crate::client::authentication::{AuthenticatedClient, authenticate_client};
 use crate::error::Misdeed;
@@ -14,16 +14,7 @@ use crate::token::access_token::{self, Order};
 use crate::token::credential::{Credential, Kind, Unopened};
 use crate::token::id_token;
 
-pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    if cors::is_preflight(call.request) {
-        return cors::preflight(call.server, call.request, "POST").await;
-    }
-    let result = respond(&mut call).await;
-    let response = call.conclude(result);
-    cors::expose(call.server, call.request, call.client.as_deref(), response).await
-}
-
-async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let parameters = post_parameters(call)?;
     let client = authenticate_client(call, &parameters).await?;
     let grant_type = parameters.get("grant_type").ok_or(Misdeed::Missing("grant_type"))?;

@@ -2,22 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Call, cors};
+use super::Call;
 use crate::error::Misdeed;
 use crate::http::{Method, Parameters, Request, Response};
 use crate::token::access_token::{self, Live};
 use crate::token::claims;
 
-pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    if cors::is_preflight(call.request) {
-        return cors::preflight(call.server, call.request, "GET, POST").await;
-    }
-    let result = respond(&mut call).await;
-    let response = call.conclude(result).header("vary", "Authorization");
-    cors::expose(call.server, call.request, call.client.as_deref(), response).await
-}
-
-async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
+pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let token = match call.request.method {
         Method::Get | Method::Head | Method::Post => presented(call.request)?,
         Method::Options | Method::Other => return Err(Misdeed::Method("GET, HEAD, POST, OPTIONS")),

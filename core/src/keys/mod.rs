@@ -1,0 +1,208 @@
+//! Key rings: what signs, what authenticates credentials, and how both are rotated while running.
+//!
+//! A ring holds signing keys (RS256 and EdDSA) and secrets for message authentication. Each entry
+//! says from when it is active: it is published before it signs, so that a client which fetched
+//! the JWKS a minute ago knows it, and it is kept until the last thing that it signed has expired.
+//! Every process switches by the clock, so no message has to go around.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::env::{Environment, RandomnessUnavailable, Time};
+use crate::issuer::Issuer;
+use crate::store::{KeyStore, SealedRing, StoreError};
+
+mod master;
+mod ring;
+mod signing;
+
+pub use master::MasterKey;
+pub(crate) use ring::Ring;
+pub use signing::Algorithm;
+pub(crate) use signing::SigningKey;
+
+/// Keys that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The master key is not 32 bytes.
+    #[error(
+        "a master key is the base64 of exactly 32 bytes (make one with: openssl rand -base64 32)"
+    )]
+    MasterKey,
+    /// The ring was sealed under another master key, or for another issuer.
+    #[error(
+        "the stored key ring does not open: the master key or the issuer is not the one that it was sealed for"
+    )]
+    WrongMasterKey,
+    /// The stored ring is not a key ring.
+    #[error("the stored key ring is damaged, or of a later release")]
+    Damaged,
+    /// The ring has no active key of this algorithm.
+    #[error("the key ring has no active {0} key")]
+    NoKey(&'static str),
+    /// The cryptographic library refused.
+    #[error("the cryptographic library could not {0}")]
+    Crypto(&'static str),
+    /// Other processes kept changing the ring.
+    #[error("other processes keep changing the key ring: try again")]
+    Contended,
+    /// No randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How long keys live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    pub(crate) rotate_every: Duration,
+    pub(crate) publish_ahead: Duration,
+    /// The longest life of anything that a signing key signs.
+    pub(crate) token: Duration,
+    /// The longest life of anything that a secret authenticates.
+    pub(crate) credential: Duration,
+}
+
+/// A signing key as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its id in the JWKS: the RFC 7638 thumbprint.
+    pub kid: String,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// From when on it signs.
+    pub active_from: Time,
+    /// Whether it is the one that signs now.
+    pub signs_now: bool,
+}
+
+/// The ring of a running server: loaded, reloaded, rotated.
+pub(crate) struct Keys {
+    store: Arc<dyn KeyStore>,
+    issuer: Issuer,
+    master: MasterKey,
+    lifetimes: Lifetimes,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    ring: Arc<Ring>,
+    version: u64,
+    loaded_at: Time,
+}
+
+/// How often an unknown key id may make us look at the store: a stranger can invent ids.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
+
+impl Keys {
+    /// Opens the issuer's ring, or makes its first.
+    pub(crate) async fn open(
+        store: Arc<dyn KeyStore>,
+        issuer: Issuer,
+        master: MasterKey,
+        lifetimes: Lifetimes,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<Self, KeyError> {
+        // A second process may create the ring at the same time; the loser takes the winner's.
+        for _ in 0..3 {
+            if let Some(SealedRing { sealed, version }) = store.load(&issuer).await? {
+                let ring = Arc::new(Ring::open(&master, &issuer, &sealed)?);
+                let current = RwLock::new(Current { ring, version, loaded_at: now });
+                return Ok(Self { store, issuer, master, lifetimes, current });
+            }
+            let ring = Ring::create(environment, now)?;
+            store.replace(&issuer, ring.seal(&master, &issuer)?, 0).await?;
+        }
+        Err(KeyError::Contended)
+    }
+
+    pub(crate) fn ring(&self) -> Arc<Ring> {
+        self.current().ring
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the store again, when the last look is not too recent.
+    pub(crate) async fn reload_for_unknown(&self, now: Time) -> Result<Arc<Ring>, KeyError> {
+        let current = self.current();
+        if now.since(current.loaded_at) < RELOAD_EVERY {
+            return Ok(current.ring);
+        }
+        self.reload(now).await
+    }
+
+    async fn reload(&self, now: Time) -> Result<Arc<Ring>, KeyError> {
+        let stored = self.store.load(&self.issuer).await?.ok_or(KeyError::Damaged)?;
+        let before = self.current();
+        let ring = if stored.version == before.version {
+            before.ring
+        } else {
+            Arc::new(Ring::open(&self.master, &self.issuer, &stored.sealed)?)
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // A load that took long must not replace what a quicker one has brought meanwhile.
+        if current.version <= stored.version {
+            *current = Current { ring, version: stored.version, loaded_at: now };
+        }
+        Ok(current.ring.clone())
+    }
+
+    /// Publishes new keys, which begin to sign after `publish_ahead`. When keys are published
+    /// already that do not sign yet, those are the answer.
+    pub(crate) async fn rotate(
+        &self,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<Time, KeyError> {
+        self.rotate_if(environment, now, |newest| newest <= now).await
+    }
+
+    /// Rotates when the keys are old enough, and answers when rotation is next due; before it, when
+    /// the keys that this call made begin to sign.
+    pub(crate) async fn maintain(
+        &self,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<(Option<Time>, Time), KeyError> {
+        let lifetimes = self.lifetimes;
+        let due = self.reload(now).await?.rotation_due(lifetimes);
+        if due > now {
+            return Ok((None, due));
+        }
+        let age = lifetimes.rotate_every.saturating_sub(lifetimes.publish_ahead);
+        let newest = self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
+        Ok((Some(newest), self.ring().rotation_due(lifetimes)))
+    }
+
+    async fn rotate_if(
+        &self,
+        environment: &dyn Environment,
+        now: Time,
+        wanted: impl Fn(Time) -> bool + Send,
+    ) -> Result<Time, KeyError> {
+        for _ in 0..3 {
+            let newest = self.reload(now).await?.newest();
+            if !wanted(newest) {
+                return Ok(newest);
+            }
+            let Current { ring, version, .. } = self.current();
+            // Rings are small: sealing and opening again copies one.
+            let mut next =
+                Ring::open(&self.master, &self.issuer, &ring.seal(&self.master, &self.issuer)?)?;
+            next.add(environment, now.plus(self.lifetimes.publish_ahead))?;
+            next.prune(self.lifetimes, now);
+            let sealed = next.seal(&self.master, &self.issuer)?;
+            if self.store.replace(&self.issuer, sealed, version).await? {
+                return Ok(self.reload(now).await?.newest());
+            }
+        }
+        Err(KeyError::Contended)
+    }
+}

@@ -1,0 +1,329 @@
+//! A key ring: the keys of one issuer, and from when each is active.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::{Algorithm, KeyError, KeyInfo, Lifetimes, MasterKey, SigningKey};
+use crate::env::{Environment, Time, random};
+use crate::issuer::Issuer;
+
+/// A secret that authenticates codes, refresh tokens and tickets.
+pub(crate) struct MacSecret {
+    pub(crate) id: [u8; 4],
+    active_from: Time,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+pub(crate) type HmacSha256 = Hmac<Sha256>;
+
+impl MacSecret {
+    /// The message authentication code under a key that is derived for one purpose and one
+    /// issuer, so that a credential of one kind is never valid as another.
+    pub(crate) fn mac(&self, purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> HmacSha256 {
+        let mut derive = keyed(self.secret.as_slice());
+        derive.update(b"grantor 1\0");
+        derive.update(purpose.as_bytes());
+        derive.update(b"\0");
+        derive.update(issuer.as_str().as_bytes());
+        let key = Zeroizing::new(<[u8; 32]>::from(derive.finalize().into_bytes()));
+        let mut mac = keyed(key.as_slice());
+        for part in parts {
+            // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+fn keyed(key: &[u8]) -> HmacSha256 {
+    match HmacSha256::new_from_slice(key) {
+        Ok(mac) => mac,
+        // HMAC takes keys of any length.
+        Err(_) => unreachable!("HMAC-SHA256 takes keys of any length"),
+    }
+}
+
+/// The keys of one issuer, parsed.
+pub(crate) struct Ring {
+    signing: Vec<SigningKey>,
+    secrets: Vec<MacSecret>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RingRecord {
+    signing: Vec<SigningRecord>,
+    secrets: Vec<SecretRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SigningRecord {
+    alg: String,
+    active_from: Time,
+    pkcs8: Zeroizing<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecretRecord {
+    id: [u8; 4],
+    active_from: Time,
+    secret: Zeroizing<String>,
+}
+
+impl Ring {
+    /// The first ring of an issuer, active at once: nobody can have fetched an older one.
+    pub(super) fn create(environment: &dyn Environment, now: Time) -> Result<Self, KeyError> {
+        let mut ring = Self { signing: Vec::new(), secrets: Vec::new() };
+        ring.add(environment, now)?;
+        Ok(ring)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        environment: &dyn Environment,
+        active_from: Time,
+    ) -> Result<(), KeyError> {
+        for algorithm in Algorithm::ALL {
+            self.signing.push(SigningKey::generate(algorithm, active_from)?);
+        }
+        let id = random(environment)?;
+        let secret = Zeroizing::new(random(environment)?);
+        self.secrets.push(MacSecret { id, active_from, secret });
+        Ok(())
+    }
+
+    /// Drops what nothing alive was made with: an entry ends some time after its successor began.
+    pub(super) fn prune(&mut self, lifetimes: Lifetimes, now: Time) {
+        for algorithm in Algorithm::ALL {
+            let begins: Vec<Time> = self
+                .signing
+                .iter()
+                .filter(|k| k.algorithm == algorithm)
+                .map(|k| k.active_from)
+                .collect();
+            self.signing.retain(|key| {
+                key.algorithm != algorithm
+                    || is_needed(key.active_from, &begins, lifetimes.token, now)
+            });
+        }
+        let begins: Vec<Time> = self.secrets.iter().map(|secret| secret.active_from).collect();
+        self.secrets
+            .retain(|secret| is_needed(secret.active_from, &begins, lifetimes.credential, now));
+    }
+
+    /// When the newest keys begin to sign.
+    pub(super) fn newest(&self) -> Time {
+        self.secrets.iter().map(|secret| secret.active_from).max().unwrap_or(Time::EPOCH)
+    }
+
+    pub(super) fn rotation_due(&self, lifetimes: Lifetimes) -> Time {
+        self.newest().plus(lifetimes.rotate_every).minus(lifetimes.publish_ahead)
+    }
+
+    /// The key that signs at `now`.
+    pub(crate) fn signing_key(
+        &self,
+        algorithm: Algorithm,
+        now: Time,
+    ) -> Result<&SigningKey, KeyError> {
+        self.signing
+            .iter()
+            .filter(|key| key.algorithm == algorithm && key.active_from <= now)
+            .max_by_key(|key| key.active_from)
+            // A ring that was made while the clock was ahead has no active key yet; its oldest one
+            // is known to everybody who knows the ring.
+            .or_else(|| {
+                let of_algorithm = self.signing.iter().filter(|key| key.algorithm == algorithm);
+                of_algorithm.min_by_key(|key| key.active_from)
+            })
+            .ok_or(KeyError::NoKey(algorithm.as_str()))
+    }
+
+    pub(crate) fn verifying_key(&self, kid: &str) -> Option<&SigningKey> {
+        self.signing.iter().find(|key| key.kid == kid)
+    }
+
+    /// The secret that authenticated what was made at `at`.
+    pub(crate) fn secret_at(&self, at: Time) -> Result<&MacSecret, KeyError> {
+        self.secrets
+            .iter()
+            .filter(|secret| secret.active_from <= at)
+            .max_by_key(|secret| secret.active_from)
+            .or_else(|| self.secrets.iter().min_by_key(|secret| secret.active_from))
+            .ok_or(KeyError::NoKey("HMAC"))
+    }
+
+    pub(crate) fn secret(&self, id: [u8; 4]) -> Option<&MacSecret> {
+        self.secrets.iter().find(|secret| secret.id == id)
+    }
+
+    /// The JWK Set (RFC 7517 section 5): public members only, also of keys that do not sign yet.
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        json!({"keys": self.signing.iter().map(|key| &key.jwk).collect::<Vec<_>>()})
+    }
+
+    /// What an operator may see of the keys.
+    pub(crate) fn describe(&self, now: Time) -> Vec<KeyInfo> {
+        let describe = |key: &SigningKey| KeyInfo {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm,
+            active_from: key.active_from,
+            signs_now: self.signing_key(key.algorithm, now).is_ok_and(|k| k.kid == key.kid),
+        };
+        self.signing.iter().map(describe).collect()
+    }
+
+    pub(super) fn seal(&self, master: &MasterKey, issuer: &Issuer) -> Result<Vec<u8>, KeyError> {
+        let record = RingRecord {
+            signing: self
+                .signing
+                .iter()
+                .map(|key| SigningRecord {
+                    alg: key.algorithm.as_str().to_owned(),
+                    active_from: key.active_from,
+                    pkcs8: Zeroizing::new(BASE64_STANDARD.encode(key.pkcs8.as_slice())),
+                })
+                .collect(),
+            secrets: self
+                .secrets
+                .iter()
+                .map(|secret| SecretRecord {
+                    id: secret.id,
+                    active_from: secret.active_from,
+                    secret: Zeroizing::new(BASE64_STANDARD.encode(secret.secret.as_slice())),
+                })
+                .collect(),
+        };
+        let plain = serde_json::to_vec(&record).map_err(|_| KeyError::Crypto("write the ring"))?;
+        // Sealing works in place, so the plain bytes are overwritten by the sealed ones.
+        master.seal(issuer, plain)
+    }
+
+    pub(super) fn open(
+        master: &MasterKey,
+        issuer: &Issuer,
+        sealed: &[u8],
+    ) -> Result<Self, KeyError> {
+        let plain = master.open(issuer, sealed)?;
+        let record: RingRecord = serde_json::from_slice(&plain).map_err(|_| KeyError::Damaged)?;
+        let decode = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| KeyError::Damaged);
+        let mut ring = Self { signing: Vec::new(), secrets: Vec::new() };
+        for entry in record.signing {
+            let algorithm = entry.alg.parse().map_err(|_| KeyError::Damaged)?;
+            let pkcs8 = Zeroizing::new(decode(&entry.pkcs8)?);
+            ring.signing.push(SigningKey::parse(algorithm, entry.active_from, pkcs8)?);
+        }
+        for entry in record.secrets {
+            let secret = Zeroizing::new(decode(&entry.secret)?);
+            let secret: [u8; 32] = secret.as_slice().try_into().map_err(|_| KeyError::Damaged)?;
+            ring.secrets.push(MacSecret {
+                id: entry.id,
+                active_from: entry.active_from,
+                secret: Zeroizing::new(secret),
+            });
+        }
+        Ok(ring)
+    }
+}
+
+fn is_needed(active_from: Time, begins: &[Time], life: Duration, now: Time) -> bool {
+    let successor = begins.iter().filter(|begin| **begin > active_from).min();
+    successor.is_none_or(|successor| successor.plus(life) > now)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::env::SystemEnvironment;
+
+    fn issuer() -> Issuer {
+        Issuer::new("https://id.example.com").unwrap()
+    }
+
+    fn master() -> MasterKey {
+        MasterKey::from_bytes([7; 32])
+    }
+
+    fn lifetimes() -> Lifetimes {
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        Lifetimes {
+            rotate_every: hours(720),
+            publish_ahead: hours(1),
+            token: hours(24),
+            credential: hours(2160),
+        }
+    }
+
+    #[test]
+    fn a_ring_opens_only_with_its_master_key_and_for_its_issuer() {
+        let ring = Ring::create(&SystemEnvironment, Time::from_secs(1000)).unwrap();
+        let sealed = ring.seal(&master(), &issuer()).unwrap();
+        assert!(Ring::open(&master(), &issuer(), &sealed).is_ok());
+        let other_key = Ring::open(&MasterKey::from_bytes([8; 32]), &issuer(), &sealed);
+        assert!(matches!(other_key, Err(KeyError::WrongMasterKey)));
+        let other_issuer = Issuer::new("https://other.example.com").unwrap();
+        assert!(Ring::open(&master(), &other_issuer, &sealed).is_err());
+        for at in 0..sealed.len() {
+            let mut flipped = sealed.clone();
+            flipped[at] ^= 1;
+            assert!(Ring::open(&master(), &issuer(), &flipped).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn the_jwks_has_no_private_member_and_distinct_kids() {
+        let ring = Ring::create(&SystemEnvironment, Time::EPOCH).unwrap();
+        let jwks = ring.jwks();
+        let keys = jwks["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 2);
+        assert_ne!(keys[0]["kid"], keys[1]["kid"]);
+        for key in keys {
+            for private in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+                assert!(key.get(private).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_key_is_published_before_it_signs_and_the_old_one_stays_until_its_tokens_ended() {
+        let start = Time::from_secs(1_000_000);
+        let mut ring = Ring::create(&SystemEnvironment, start).unwrap();
+        let old = ring.signing_key(Algorithm::Rs256, start).unwrap().kid.clone();
+        let begins = start.plus(Duration::from_secs(3600));
+        ring.add(&SystemEnvironment, begins).unwrap();
+
+        let before = begins.minus(Duration::from_millis(1));
+        assert_eq!(ring.signing_key(Algorithm::Rs256, before).unwrap().kid, old);
+        assert_ne!(ring.signing_key(Algorithm::Rs256, begins).unwrap().kid, old);
+        assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 4);
+
+        ring.prune(lifetimes(), begins.plus(lifetimes().token).minus(Duration::from_millis(1)));
+        assert!(ring.verifying_key(&old).is_some());
+        ring.prune(lifetimes(), begins.plus(lifetimes().token));
+        assert!(ring.verifying_key(&old).is_none());
+        assert!(ring.signing_key(Algorithm::EdDsa, begins).is_ok());
+    }
+
+    #[test]
+    fn signatures_verify_with_their_key_and_no_other() {
+        let ring = Ring::create(&SystemEnvironment, Time::EPOCH).unwrap();
+        let rsa = ring.signing_key(Algorithm::Rs256, Time::EPOCH).unwrap();
+        let ed = ring.signing_key(Algorithm::EdDsa, Time::EPOCH).unwrap();
+        for key in [rsa, ed] {
+            let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(b"input").unwrap());
+            assert!(key.verify(&signature, b"input"));
+            assert!(!key.verify(&signature, b"inputs"));
+        }
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(rsa.sign(b"input").unwrap());
+        assert!(!ed.verify(&signature, b"input"));
+    }
+}
