@@ -11,7 +11,7 @@
 //! ```text
 //!   Approved ──Redeem──▶ Active{1} ──Refresh──▶ Active{2} ──▶ …
 //!      │                    │  ▲                   │
-//!      │                    │  └─ retry: same answer, no write
+//!      │                    │  └─ within the retry window: same answer, no write
 //!      └──Revoke──┐         │ reuse or Revoke      │
 //!                 ▼         ▼                      ▼
 //!                           Revoked   (absorbing)
@@ -332,8 +332,13 @@ impl Grant {
             return (None, Outcome::Expired);
         }
         let from = presented.from;
-        let is_retry =
-            from.checked_add(1) == Some(generation) && from > 0 && within(now, advanced_at, retry);
+        let just_moved = within(now, advanced_at, retry);
+        let is_retry = just_moved && from > 0 && from.checked_add(1) == Some(generation);
+        // A browser application refreshes from several calls at once: some present the old token,
+        // some already its successor, and the answers may overtake each other. So a token that has
+        // just come out of a rotation does not rotate again; it is answered with itself, and every
+        // answer of the burst is the same token. The first token of a grant comes out of no rotation.
+        let is_young = just_moved && rotate && from == generation && generation > 1;
         if from < generation && !is_retry {
             return self.reused();
         }
@@ -343,8 +348,8 @@ impl Grant {
         if scope.is_some_and(|scope| !scope.is_within(&self.scope)) {
             return (None, Outcome::Mismatch(Field::Scope));
         }
-        if is_retry {
-            // The successor is derived from the record, so the caller gets the same bytes again:
+        if is_retry || is_young {
+            // The token is derived from the record, so the caller gets the same bytes again:
             // parallel refreshes of an honest client neither fork the chain nor look like theft.
             return (None, Outcome::Granted(Box::new(self.clone())));
         }

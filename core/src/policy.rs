@@ -41,8 +41,8 @@ pub struct Policy {
     pub refresh_token_absolute: Duration,
     /// When the refresh token is replaced at its use.
     pub rotation: Rotation,
-    /// How long after a rotation the predecessor still gets the same answer: 60 seconds, at most
-    /// ten minutes. A browser application refreshes from several tabs at once, and a mobile one
+    /// How long after a rotation the predecessor still gets the same answer, and the successor does
+    /// not rotate again: 60 seconds, at most ten minutes. A browser application refreshes from several tabs at once, and a mobile one
     /// loses answers; without a bound, a thief and the owner in lockstep would never be told
     /// apart. Zero is strict.
     pub retry_window: Duration,

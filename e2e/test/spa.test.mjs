@@ -85,6 +85,7 @@ test('the whole flow: log in, call the API, refresh in parallel, log out', async
   assert.equal(new URL(page.url()).pathname, '/callback', 'nobody was sent to log in');
   await page.waitForTimeout(100);
   assert.ok(refreshed.length >= 2, `the refreshes ran in parallel (${refreshed.length})`);
+  // Whatever token each of them presented, and in whatever order the answers came: one successor.
   const successors = new Set(refreshed.map(({ body }) => body.refresh_token));
   assert.deepEqual([refreshed.every(({ status }) => status === 200), successors.size], [true, 1]);
 
@@ -104,6 +105,28 @@ test('the whole flow: log in, call the API, refresh in parallel, log out', async
   await page.waitForFunction(() => document.getElementById('status').textContent !== '');
   assert.equal(await page.textContent('#status'), `Logged in as: ${server.user.email}`);
   await context.close();
+});
+
+test('bursts of refreshes never look like theft', async () => {
+  for (let round = 0; round < 4; round += 1) {
+    const { context, page } = await loggedIn();
+    const statuses = await page.evaluate(async () => {
+      const { api, tokenManager } = window.app;
+      const call = async (delay) => {
+        await new Promise((resolve) => setTimeout(resolve, delay));
+        tokenManager.accessToken = 'not.a.token';
+        return (await api.fetch('/v1/me/profile')).status;
+      };
+      return Promise.all([0, 0, 1, 2, 4, 8, 12, 16, 24, 32].map(call));
+    });
+    assert.deepEqual(new Set(statuses), new Set([200]));
+    assert.equal(new URL(page.url()).pathname, '/callback');
+    // The token that the application was left with is the live one.
+    const refreshed = await page.evaluate(() =>
+      window.app.oauth2.refreshToken(window.app.tokenManager.getRefreshToken()).then(() => 'ok'));
+    assert.equal(refreshed, 'ok');
+    await context.close();
+  }
 });
 
 test('what goes wrong is named where a developer looks', async () => {

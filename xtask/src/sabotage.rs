@@ -84,6 +84,12 @@ const ALL: &[Sabotage] = &[
         "return self.advanced(generation + 1, now);",
     ),
     core(
+        "rotate again in the middle of a burst",
+        "core/src/grant.rs",
+        "from == generation && generation > 1;",
+        "from == generation && generation > 1 && from == 0;",
+    ),
+    core(
         "grant more scope at a refresh than was granted",
         "core/src/grant.rs",
         "if scope.is_some_and(|scope| !scope.is_within(&self.scope)) {",
