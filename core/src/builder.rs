@@ -18,6 +18,7 @@ use crate::subject::Subjects;
 pub struct Builder {
     issuer: String,
     interaction: String,
+    logout_page: String,
     clients: Option<Arc<dyn ClientStore>>,
     tokens: Option<Arc<dyn TokenStore>>,
     keys: Option<Arc<dyn KeyStore>>,
@@ -48,9 +49,9 @@ pub enum BuildError {
     /// The settings contradict each other.
     #[error("the policy cannot be used: {0}")]
     Policy(&'static str),
-    /// The path of the interaction.
-    #[error("the interaction {0:?} must be a path from the root, such as /login, without a query")]
-    Interaction(String),
+    /// The path of a page of the host's.
+    #[error("the page {0:?} must be a path from the root, such as /login, without a query")]
+    Page(String),
     /// The keys.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -61,6 +62,7 @@ impl Builder {
         Self {
             issuer: issuer.to_owned(),
             interaction: "/login".to_owned(),
+            logout_page: "/logout".to_owned(),
             clients: None,
             tokens: None,
             keys: None,
@@ -116,6 +118,12 @@ impl Builder {
         Self { interaction: path.to_owned(), ..self }
     }
 
+    /// Where the host asks people whether to sign out: a path from the root of the issuer's host,
+    /// `/logout` by default. `?ticket=` is appended; see [`AuthorizationServer::resume_logout`].
+    pub fn logout_page(self, path: &str) -> Self {
+        Self { logout_page: path.to_owned(), ..self }
+    }
+
     /// Where events go.
     pub fn events(self, events: impl Events) -> Self {
         Self { events: Arc::new(events), ..self }
@@ -149,11 +157,13 @@ impl Builder {
         let missing = |part, method| BuildError::Missing { part, method };
         let issuer = Issuer::new(&self.issuer)?;
         self.policy.check().map_err(BuildError::Policy)?;
-        let is_path = self.interaction.starts_with('/')
-            && !self.interaction.starts_with("//")
-            && self.interaction.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\".contains(&b));
-        if !is_path {
-            return Err(BuildError::Interaction(self.interaction));
+        for page in [&self.interaction, &self.logout_page] {
+            let is_path = page.starts_with('/')
+                && !page.starts_with("//")
+                && page.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\".contains(&b));
+            if !is_path {
+                return Err(BuildError::Page(page.clone()));
+            }
         }
         let clients = self.clients.ok_or_else(|| missing("store for clients", "store"))?;
         let tokens = self.tokens.ok_or_else(|| missing("store for grants", "store"))?;
@@ -171,6 +181,7 @@ impl Builder {
                 .await?;
         let parts = Parts {
             interaction: self.interaction,
+            logout_page: self.logout_page,
             clients,
             tokens,
             keys,

@@ -75,6 +75,8 @@ pub(crate) enum Misdeed {
     CodeReused,
     #[error("the code's {0:?} does not match")]
     CodeMismatch(Field),
+    #[error("the code was requested with a challenge and no verifier came")]
+    CodeVerifierMissing,
     #[error("the refresh token is unknown, expired, revoked, or another client's")]
     RefreshDead,
     #[error("the refresh token was used before: the grant is revoked")]
@@ -170,10 +172,12 @@ impl Misdeed {
             M::SeveralAuthentications => {
                 (400, "invalid_request", "use one way of client authentication".into())
             }
-            M::ClientNotIdentified
-            | M::ClientUnknown { .. }
-            | M::ClientInactive { .. }
-            | M::ClientUnproved { .. } => {
+            M::ClientNotIdentified => (
+                401,
+                "invalid_client",
+                "the request names no client: send client_id, or HTTP Basic".into(),
+            ),
+            M::ClientUnknown { .. } | M::ClientInactive { .. } | M::ClientUnproved { .. } => {
                 (401, "invalid_client", "client authentication failed".into())
             }
 
@@ -203,6 +207,9 @@ impl Misdeed {
                 "redirect_uri_mismatch: redirect_uri is not the one of the authorization request"
                     .into(),
             ),
+            M::CodeVerifierMissing => {
+                (400, "invalid_grant", "invalid_code_verifier: code_verifier is missing".into())
+            }
             M::CodeMismatch(Field::Verifier) => (
                 400,
                 "invalid_grant",

@@ -65,6 +65,7 @@ mod interaction;
 mod issuer;
 mod keys;
 mod limit;
+mod logout;
 mod policy;
 mod scope;
 mod secret;
@@ -88,6 +89,7 @@ pub use interaction::{
 pub use issuer::{Issuer, IssuerError};
 pub use keys::{Algorithm, KeyError, KeyInfo, MasterKey};
 pub use limit::{Attempt, RateLimit};
+pub use logout::Logout;
 pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
 pub use secret::{Secret, SecretDigest};

@@ -26,6 +26,7 @@ pub struct AuthorizationServer(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) issuer: Issuer,
     pub(crate) interaction: String,
+    pub(crate) logout_page: String,
     pub(crate) clients: Arc<dyn ClientStore>,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) keys: Keys,
@@ -70,6 +71,7 @@ pub(crate) mod path {
     pub(crate) const USERINFO: &str = "/oauth2/userinfo";
     pub(crate) const REVOKE: &str = "/oauth2/revoke";
     pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+    pub(crate) const END_SESSION: &str = "/oauth2/logout";
     pub(crate) const JWKS: &str = "/oauth2/jwks.json";
     pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
     pub(crate) const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -97,6 +99,7 @@ impl AuthorizationServer {
         let mut call = Call::new(self, request);
         let result = match path {
             path::AUTHORIZE => return endpoint::authorize::answer(call).await,
+            path::END_SESSION => return endpoint::end_session::answer(call).await,
             path::TOKEN => endpoint::token::respond(&mut call).await,
             path::USERINFO => endpoint::userinfo::respond(&mut call).await,
             path::REVOKE => endpoint::revoke::respond(&mut call).await,
@@ -149,6 +152,7 @@ impl AuthorizationServer {
             path::USERINFO,
             path::REVOKE,
             path::INTROSPECT,
+            path::END_SESSION,
             path::JWKS,
             path::OPENID_CONFIGURATION,
         ]
@@ -239,6 +243,10 @@ impl AuthorizationServer {
 
     pub(crate) fn interaction(&self) -> &str {
         &self.0.interaction
+    }
+
+    pub(crate) fn logout_page(&self) -> &str {
+        &self.0.logout_page
     }
 
     pub(crate) fn client_store(&self) -> &dyn ClientStore {

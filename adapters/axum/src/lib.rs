@@ -19,11 +19,6 @@
 //! # }
 //! ```
 
-/// The README's code compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 mod protect;
 mod reply;
 mod routes;

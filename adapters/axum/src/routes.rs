@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::{ConnectInfo, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -58,9 +58,12 @@ pub(crate) fn to_engine(parts: &Parts, body: Vec<u8>) -> grantor::Request {
     let headers = grantor::Request::HEADERS.iter().flat_map(|name| {
         parts.headers.get_all(*name).iter().map(|value| (*name, value.as_bytes().to_vec()))
     });
+    // A router that is nested strips its prefix; the engine's paths are whole.
+    let original = parts.extensions.get::<OriginalUri>();
+    let path = original.map_or(&parts.uri, |original| &original.0).path();
     grantor::Request {
         method: Method::from_name(parts.method.as_str()),
-        path: parts.uri.path().to_owned(),
+        path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
         headers: headers.collect(),
         body,

@@ -41,6 +41,8 @@ pub struct Client {
     pub native: bool,
     /// Where responses may go, byte for byte.
     pub redirect_uris: Vec<String>,
+    /// Where people may be sent after they signed out, byte for byte.
+    pub post_logout_redirect_uris: Vec<String>,
     /// Which browser origins may read answers (CORS).
     pub allowed_origins: Vec<String>,
     /// What it may do at the token endpoint. Empty means nothing.
@@ -142,6 +144,7 @@ impl Client {
             description: None,
             native: false,
             redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             allowed_origins: Vec::new(),
             grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
             scope: Scope::empty(),

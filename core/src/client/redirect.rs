@@ -51,6 +51,15 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Where a person goes after signing out, if it is one of this client's URIs, byte for byte
+    /// (OpenID Connect RP-Initiated Logout section 3).
+    pub(crate) fn validated_post_logout_redirect(&self, named: &str) -> Option<ValidatedRedirect> {
+        let registered = self.post_logout_redirect_uris.iter().any(|uri| uri == named);
+        registered.then(|| ValidatedRedirect(named.to_owned()))
+    }
+}
+
 impl ValidatedRedirect {
     /// The URI itself, as it is bound into a grant.
     pub(crate) fn as_str(&self) -> &str {
@@ -58,15 +67,19 @@ impl ValidatedRedirect {
     }
 
     /// The URI with response parameters appended, each value encoded whole. A query that was
-    /// registered stays in front.
+    /// registered stays in front. Without parameters it is the URI as it was registered.
     pub(crate) fn with<'a>(
         &self,
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> String {
         let mut encoded = form_urlencoded::Serializer::new(String::new());
         encoded.extend_pairs(parameters);
+        let encoded = encoded.finish();
+        if encoded.is_empty() {
+            return self.0.clone();
+        }
         let separator = if self.0.contains('?') { '&' } else { '?' };
-        format!("{}{separator}{}", self.0, encoded.finish())
+        format!("{}{separator}{encoded}", self.0)
     }
 
     /// What people should be shown as the destination: the host of a web address, and of anything

@@ -236,12 +236,17 @@ fn check(client: &Client) -> Result<(), RegistryError> {
     if client.description.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
         return invalid("description", "it is longer than 2,048 bytes");
     }
-    if client.redirect_uris.len() > MAX_REDIRECT_URIS {
-        return invalid("redirect_uris", "at most 20");
-    }
-    for uri in &client.redirect_uris {
-        if let Err(why) = check_redirect_uri(uri, client.native) {
-            return invalid("redirect_uris", format!("{uri:?}: {why}"));
+    for (field, uris) in [
+        ("redirect_uris", &client.redirect_uris),
+        ("post_logout_redirect_uris", &client.post_logout_redirect_uris),
+    ] {
+        if uris.len() > MAX_REDIRECT_URIS {
+            return invalid(field, "at most 20");
+        }
+        for uri in uris {
+            if let Err(why) = check_redirect_uri(uri, client.native) {
+                return invalid(field, format!("{uri:?}: {why}"));
+            }
         }
     }
     if client.may(GrantType::AuthorizationCode) && client.redirect_uris.is_empty() {

@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::Call;
 use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
 use crate::client::{Client, GrantType};
+use crate::env::Time;
 use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
 use crate::grant::Challenge;
 use crate::http::{Method, Parameters, Request, Response, has_control};
-use crate::interaction::ticket::Ticket;
+use crate::interaction::ticket::{Purpose, Ticket};
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::server::{AuthorizationServer, PageError};
 use crate::token::{id_token, jwt};
@@ -57,13 +58,13 @@ async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let client = find_client(call.server, &parameters).await?;
     call.client = Some(client.clone());
     let request = AuthorizationRequest::validate(call.server, &parameters, &client)?;
-    let ticket = Ticket::issue(call.server, &parameters, &request, call.now)?;
+    let ticket = request.ticket(call.server, &parameters, call.now)?;
     let (origin, path) = (call.server.issuer().origin(), call.server.interaction());
     Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
 }
 
 /// GET takes the query, POST the body; never both, for a parameter in both places would be two.
-fn parameters(request: &Request) -> Result<Parameters, Refusal> {
+pub(crate) fn parameters(request: &Request) -> Result<Parameters, Refusal> {
     let parameters = match request.method {
         Method::Get | Method::Head => request.query_parameters(),
         Method::Post if request.query.as_ref().is_some_and(|query| !query.is_empty()) => {
@@ -209,6 +210,25 @@ pub(crate) fn page(server: &AuthorizationServer, error: &PageError, html: bool) 
 }
 
 impl AuthorizationRequest {
+    /// Seals the parameters that the engine knows. A hint that is too long to be one is dropped
+    /// rather than carried along.
+    fn ticket(
+        &self,
+        server: &AuthorizationServer,
+        parameters: &Parameters,
+        now: Time,
+    ) -> Result<Ticket, Refusal> {
+        let kept = |name: &&&str| **name != "login_hint" || self.login_hint.is_some();
+        let kept: Vec<&str> = PARAMETERS.iter().filter(kept).copied().collect();
+        let encoded = parameters.encode_only(&kept);
+        let sealed = Ticket::seal(server, Purpose::Authorization, &encoded, now);
+        sealed.map_err(Refusal::Machine)?.map_err(|_| Refusal::Redirected {
+            redirect: self.redirect.clone(),
+            code: "invalid_request",
+            description: "the request is too large",
+        })
+    }
+
     /// Validates a request for its client: first where an answer may go, then everything else.
     pub(crate) fn validate(
         server: &AuthorizationServer,
@@ -317,7 +337,10 @@ fn scope(parameters: &Parameters, client: &Client) -> Result<Scope, &'static str
         None => client.scope.filter(|token| !OPENID_SCOPES.contains(&token)),
     };
     if scope.is_empty() {
-        return Err("none of the requested scopes is available to this client");
+        return Err(match parameters.get("scope") {
+            Some(_) => "none of the requested scopes is available to this client",
+            None => "the request names no scope",
+        });
     }
     Ok(scope)
 }

@@ -29,6 +29,7 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "jwks_uri": at(path::JWKS),
         "revocation_endpoint": at(path::REVOKE),
         "introspection_endpoint": at(path::INTROSPECT),
+        "end_session_endpoint": at(path::END_SESSION),
         "scopes_supported": server.policy().scopes.iter().collect::<Vec<_>>(),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

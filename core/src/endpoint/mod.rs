@@ -12,6 +12,7 @@ use crate::server::AuthorizationServer;
 pub(crate) mod authorize;
 pub(crate) mod cors;
 pub(crate) mod discovery;
+pub(crate) mod end_session;
 pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod revoke;

@@ -63,6 +63,9 @@ async fn authorization_code(
         // Only a live code of the authenticated client is answered by name. A code of another
         // client is as good as unknown.
         Outcome::Mismatch(Field::Client) => return Err(Misdeed::CodeDead),
+        Outcome::Mismatch(Field::Verifier) if parameters.get("code_verifier").is_none() => {
+            return Err(Misdeed::CodeVerifierMissing);
+        }
         Outcome::Mismatch(field) => return Err(Misdeed::CodeMismatch(field)),
         Outcome::Missing | Outcome::Expired | Outcome::Revoked | Outcome::Spent => {
             return Err(Misdeed::CodeDead);

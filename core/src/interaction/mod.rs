@@ -43,7 +43,7 @@ use crate::token::credential::{Credential, Kind};
 
 pub(crate) mod ticket;
 
-use ticket::Ticket;
+use ticket::{Purpose, Ticket};
 
 /// Who is signed in at the host, and since when.
 #[derive(Clone)]
@@ -123,14 +123,8 @@ impl AuthorizationServer {
 
     async fn open_ticket(&self, text: &str) -> Result<Interaction, Refusal> {
         let now = self.now();
-        let ticket = match Ticket::open(self, &self.ring(), text) {
-            Some(ticket) => Some(ticket),
-            // Another process may have sealed it with a newer key.
-            None => {
-                let ring = self.keys().reload_for_unknown(now).await;
-                Ticket::open(self, &*ring.map_err(|error| Refusal::Machine(error.into()))?, text)
-            }
-        };
+        let ticket = Ticket::open(self, Purpose::Authorization, text, now).await;
+        let ticket = ticket.map_err(Refusal::Machine)?;
         let ticket = ticket.ok_or(Refusal::page(
             "invalid_request",
             "This sign-in link is not valid. Go back to the application and start again.",
@@ -143,7 +137,7 @@ impl AuthorizationServer {
         Ok(Interaction { server: self.clone(), client, request, ticket })
     }
 
-    fn refused(&self, refusal: Refusal) -> InteractionError {
+    pub(crate) fn refused(&self, refusal: Refusal) -> InteractionError {
         refusal.report(self, self.interaction(), None);
         // Whoever comes here is a person with a browser.
         let response = refusal.into_response(self, &Request::get("/"));
@@ -218,7 +212,7 @@ impl Interaction {
         let session = match self.satisfying(session).await? {
             Ok(session) => session,
             Err(_) if silent => {
-                return Ok(self.error("login_required", "nobody is signed in who would do"));
+                return Ok(self.error("login_required", "the person must sign in"));
             }
             Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
         };

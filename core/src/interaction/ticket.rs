@@ -1,4 +1,4 @@
-//! The ticket: a validated authorization request on its way through the host's pages.
+//! The ticket: a validated request on its way through the host's pages.
 //!
 //! It is sealed, not stored, so that a stranger cannot fill a store with requests. It holds the
 //! request's parameters, never the client: a client that is switched off meanwhile is seen.
@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
 use super::Session;
-use crate::endpoint::authorize::{AuthorizationRequest, PARAMETERS, Refusal};
+use crate::endpoint::authorize::PARAMETERS;
 use crate::env::{Time, random};
 use crate::error::Misdeed;
 use crate::http::Parameters;
@@ -24,7 +24,6 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// browsers and servers.
 const MAX_REQUEST: usize = 12 * 1024;
 const VERSION: u8 = 1;
-const PURPOSE: &str = "ticket";
 
 /// An opened ticket.
 #[derive(Clone)]
@@ -39,45 +38,73 @@ pub(crate) struct Ticket {
     text: String,
 }
 
-impl Ticket {
-    /// Seals the parameters that the engine knows.
-    pub(crate) fn issue(
-        server: &AuthorizationServer,
-        parameters: &Parameters,
-        request: &AuthorizationRequest,
-        now: Time,
-    ) -> Result<Self, Refusal> {
-        // A hint that is too long to be one is dropped rather than carried along.
-        let kept = |name: &&&str| **name != "login_hint" || request.login_hint.is_some();
-        let kept: Vec<&str> = PARAMETERS.iter().filter(kept).copied().collect();
-        let encoded = parameters.encode_only(&kept);
-        if encoded.len() > MAX_REQUEST {
-            return Err(Refusal::Redirected {
-                redirect: request.redirect.clone(),
-                code: "invalid_request",
-                description: "the request is too large",
-            });
+/// What a ticket is for. One kind is never taken for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Authorization,
+    Logout,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Authorization => "ticket",
+            Purpose::Logout => "logout ticket",
         }
-        let seal = || {
-            let ring = server.ring();
-            let secret = ring.secret_at(now)?;
-            let id = random::<16>(server.environment())?;
-            let mut bytes = vec![VERSION];
-            bytes.extend_from_slice(&secret.id);
-            bytes.extend_from_slice(&id);
-            bytes.extend_from_slice(&now.millis().to_be_bytes());
-            bytes.extend_from_slice(encoded.as_bytes());
-            let tag = secret.mac(PURPOSE, server.issuer(), &[&bytes]).finalize().into_bytes();
-            bytes.extend_from_slice(&tag);
-            let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-            let parameters = parameters.clone();
-            Ok(Self { id, issued_at: now, key_id: secret.id, parameters, text })
-        };
-        seal().map_err(Refusal::Machine)
+    }
+}
+
+/// A request that is larger than a ticket carries.
+pub(crate) struct TooLarge;
+
+impl Ticket {
+    /// Seals parameters, encoded.
+    pub(crate) fn seal(
+        server: &AuthorizationServer,
+        purpose: Purpose,
+        encoded: &str,
+        now: Time,
+    ) -> Result<Result<Self, TooLarge>, Misdeed> {
+        if encoded.len() > MAX_REQUEST {
+            return Ok(Err(TooLarge));
+        }
+        let ring = server.ring();
+        let secret = ring.secret_at(now)?;
+        let id = random::<16>(server.environment())?;
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&secret.id);
+        bytes.extend_from_slice(&id);
+        bytes.extend_from_slice(&now.millis().to_be_bytes());
+        bytes.extend_from_slice(encoded.as_bytes());
+        let mac = secret.mac(purpose.as_str(), server.issuer(), &[&bytes]);
+        bytes.extend_from_slice(&mac.finalize().into_bytes());
+        let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let parameters = Parameters::parse(encoded.as_bytes(), MAX_REQUEST)?;
+        Ok(Ok(Self { id, issued_at: now, key_id: secret.id, parameters, text }))
     }
 
-    /// Opens a ticket of this server; `None` when a single bit of it is not ours.
-    pub(crate) fn open(server: &AuthorizationServer, ring: &Ring, text: &str) -> Option<Self> {
+    /// Opens a ticket of this server, sealed by whichever process; `None` when a single bit of it
+    /// is not ours.
+    pub(crate) async fn open(
+        server: &AuthorizationServer,
+        purpose: Purpose,
+        text: &str,
+        now: Time,
+    ) -> Result<Option<Self>, Misdeed> {
+        let opened = Self::open_with(&server.ring(), server, purpose, text);
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        let ring = server.keys().reload_for_unknown(now).await?;
+        Ok(Self::open_with(&ring, server, purpose, text))
+    }
+
+    fn open_with(
+        ring: &Ring,
+        server: &AuthorizationServer,
+        purpose: Purpose,
+        text: &str,
+    ) -> Option<Self> {
         // Sealing adds 61 bytes, base64 a third.
         if text.len() > (MAX_REQUEST + 61) * 4 / 3 + 3 {
             return None;
@@ -91,7 +118,7 @@ impl Ticket {
         if *version != [VERSION] {
             return None;
         }
-        let mac = ring.secret(*key_id)?.mac(PURPOSE, server.issuer(), &[sealed]);
+        let mac = ring.secret(*key_id)?.mac(purpose.as_str(), server.issuer(), &[sealed]);
         mac.verify_slice(tag).ok()?;
         Some(Self {
             id: *id,

@@ -256,6 +256,7 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     full.tenant = Some("acme".into());
     full.description = Some("Ünï 'quoted'".into());
     full.native = true;
+    full.post_logout_redirect_uris = vec!["https://rp.example/bye".into()];
     full.grant_types.push(GrantType::ClientCredentials);
     full.access_token_lifetime = Some(Duration::from_secs(301));
     full.refresh_token_lifetime = Some(Duration::from_secs(302));

@@ -155,6 +155,8 @@ struct ClientRecord {
     description: Option<String>,
     native: bool,
     redirect_uris: Vec<String>,
+    #[serde(default)]
+    post_logout_redirect_uris: Vec<String>,
     allowed_origins: Vec<String>,
     grant_types: Vec<String>,
     scope: Scope,
@@ -202,6 +204,7 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         description: client.description.clone(),
         native: client.native,
         redirect_uris: client.redirect_uris.clone(),
+        post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
         allowed_origins: client.allowed_origins.clone(),
         grant_types: client.grant_types.iter().map(|g| g.as_str().to_owned()).collect(),
         scope: client.scope.clone(),
@@ -266,6 +269,7 @@ fn client(text: &str) -> Result<Client, RecordError> {
         description: record.description,
         native: record.native,
         redirect_uris: record.redirect_uris,
+        post_logout_redirect_uris: record.post_logout_redirect_uris,
         allowed_origins: record.allowed_origins,
         grant_types: grant_types
             .collect::<Result<_, _>>()

@@ -5,12 +5,13 @@ use proptest::prelude::*;
 
 use crate::support::*;
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/oauth2/authorize",
     "/oauth2/token",
     "/oauth2/userinfo",
     "/oauth2/revoke",
     "/oauth2/introspect",
+    "/oauth2/logout",
     "/oauth2/jwks.json",
     "/.well-known/openid-configuration",
     "/",
@@ -28,8 +29,9 @@ fn is_sound(response: &Response) {
         assert!(value.bytes().all(|b| (0x20..0x7f).contains(&b)), "{name}: {value:?}");
     }
     if let Some(location) = response.get("location") {
-        let ours = format!("{ISSUER}/login?ticket=");
-        assert!(location.starts_with(CALLBACK) || location.starts_with(&ours), "{location}");
+        let ours = ["login", "logout"].map(|page| format!("{ISSUER}/{page}?ticket="));
+        let ours = ours.iter().any(|page| location.starts_with(page));
+        assert!(location.starts_with(CALLBACK) || ours, "{location}");
     }
     if response.get("content-type") == Some("application/json") {
         let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
@@ -93,6 +95,7 @@ fn parameter_text() -> impl Strategy<Value = String> {
         "id_token_hint",
         "response_mode",
         "login_hint",
+        "post_logout_redirect_uri",
     ];
     let values = vec![
         "",

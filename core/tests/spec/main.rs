@@ -18,6 +18,7 @@ mod interaction;
 mod keys;
 mod oidc_core;
 mod oidc_discovery;
+mod oidc_logout;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;

@@ -35,6 +35,7 @@ fn the_metadata_promises_what_the_server_does_and_no_more() {
         "jwks_uri": "https://id.example.com/oauth2/jwks.json",
         "revocation_endpoint": "https://id.example.com/oauth2/revoke",
         "introspection_endpoint": "https://id.example.com/oauth2/introspect",
+        "end_session_endpoint": "https://id.example.com/oauth2/logout",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "subject_types_supported": ["public"],

@@ -1,0 +1,97 @@
+//! Signing out on behalf of an application (OpenID Connect RP-Initiated Logout 1.0).
+//!
+//! The host's page resumes the ticket, asks the person, ends its session, and sends the answer.
+
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::client::redirect::ValidatedRedirect;
+use crate::endpoint::authorize::Refusal;
+use crate::http::Response;
+use crate::interaction::ticket::{Purpose, Ticket};
+use crate::interaction::{InteractionError, Session};
+use crate::server::AuthorizationServer;
+
+/// An application's wish that a person be signed out.
+#[derive(Debug)]
+pub struct Logout {
+    client: Option<Arc<Client>>,
+    redirect: Option<ValidatedRedirect>,
+    state: Option<String>,
+    subject: Option<String>,
+    sid: Option<String>,
+    server: AuthorizationServer,
+    ticket: String,
+}
+
+impl AuthorizationServer {
+    /// Opens the ticket of a logout request.
+    ///
+    /// # Errors
+    /// When the ticket is not ours or too old.
+    pub async fn resume_logout(&self, ticket: &str) -> Result<Logout, InteractionError> {
+        self.open_logout(ticket).await.map_err(|refusal| self.refused(refusal))
+    }
+
+    async fn open_logout(&self, text: &str) -> Result<Logout, Refusal> {
+        let now = self.now();
+        let ticket = Ticket::open(self, Purpose::Logout, text, now).await;
+        let ticket = ticket.map_err(Refusal::Machine)?.filter(|ticket| !ticket.is_expired(now));
+        let ticket = ticket.ok_or(Refusal::page(
+            "invalid_request",
+            "This sign-out link is not valid any more. Go back to the application and start again.",
+        ))?;
+        let text = |name: &str| ticket.parameters.get(name).map(str::to_owned);
+        let client = match text("client_id") {
+            Some(client_id) => {
+                let found = self.client_store().find(self.issuer(), &client_id).await;
+                found.map_err(|error| Refusal::Machine(error.into()))?
+            }
+            None => None,
+        };
+        // The client as it is now: a URI that was taken away meanwhile leads nowhere.
+        let redirect = text("post_logout_redirect_uri")
+            .and_then(|uri| client.as_ref()?.validated_post_logout_redirect(&uri));
+        Ok(Logout {
+            client: client.filter(|client| client.active),
+            redirect,
+            state: text("state"),
+            subject: text("sub"),
+            sid: text("sid"),
+            server: self.clone(),
+            ticket: ticket.to_string(),
+        })
+    }
+}
+
+impl Logout {
+    /// The application that asks, when it is known.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
+    /// The ticket, for the page's form.
+    #[must_use]
+    pub fn ticket(&self) -> &str {
+        &self.ticket
+    }
+
+    /// Whether the person must be asked: unless the request proves, by an ID token of this very
+    /// session, that it comes from an application that the person is signed in to. Any page can
+    /// lead a browser here, and signing somebody out is a nuisance that they should not suffer
+    /// from a stranger.
+    #[must_use]
+    pub fn asks(&self, session: &Session) -> bool {
+        let same_session = self.sid.as_ref().is_some_and(|sid| *sid == session.sid(&self.server));
+        !(same_session && self.subject.as_deref() == Some(session.subject.as_str()))
+    }
+
+    /// Where the person goes now that the host has ended its session: back to the application,
+    /// with the `state` and nothing else (section 3), or `None` to the host's own page.
+    #[must_use]
+    pub fn finish(self) -> Option<Response> {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        self.redirect.map(|redirect| Response::see_other(&redirect.with(state)))
+    }
+}
