@@ -45,3 +45,11 @@ fn every_path_that_a_document_names_exists() {
     }
     assert!(named > 30, "paths were found: {named}");
 }
+
+#[test]
+fn the_readmes_example_is_the_one_that_compiles() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (readme, example) = (read("README.md"), read("adapters/axum/examples/embed.rs"));
+    let block = readme.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(example.contains(block), "adapters/axum/examples/embed.rs has other text");
+}

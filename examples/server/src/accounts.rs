@@ -1,5 +1,7 @@
 //! Organisations and people.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use grantor::{Claims, SubjectError, SubjectStatus, Subjects, Time};
 use grantor_sqlite::{Database, OpenError, Schema};
@@ -13,6 +15,11 @@ use crate::error::StoreFailed;
 const SCHEMA: Schema = Schema {
     application_id: 0x4752_4e53,
     migrations: &["
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organisations (
     id   TEXT PRIMARY KEY,
     slug TEXT NOT NULL UNIQUE,
@@ -100,6 +107,19 @@ impl Accounts {
         Database::open(path, SCHEMA).map(Self)
     }
 
+    /// The issuer that this folder is for; the first one that asks makes it its own.
+    pub(crate) async fn claim(&self, issuer: &str) -> Result<String, StoreFailed> {
+        let issuer = issuer.to_owned();
+        self.0
+            .write(move |connection| {
+                let sql = "INSERT INTO settings VALUES ('issuer', ?1) ON CONFLICT DO NOTHING";
+                connection.execute(sql, [issuer])?;
+                let sql = "SELECT value FROM settings WHERE name = 'issuer'";
+                Ok(connection.query_row(sql, [], |row| row.get(0))?)
+            })
+            .await
+    }
+
     /// Whether nobody was ever added.
     pub(crate) async fn is_empty(&self) -> Result<bool, StoreFailed> {
         self.0
@@ -127,13 +147,9 @@ impl Accounts {
             if connection.execute(sql, [id, slug, name])? == 0 {
                 return Err(NotAdded::Taken(format!("the organisation {slug:?}")));
             }
-            let sql = "INSERT INTO users (id, organisation_id, email, password, is_admin, claims)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
             for new in people {
-                let claims = Value::Object(new.claims).to_string();
-                let email = canonical(&new.email);
-                let row = params![new_uuid(), id, email, new.password, new.is_admin, claims];
-                if connection.execute(sql, row)? == 0 {
+                let email = new.email.clone();
+                if !insert_user(connection, id, new)? {
                     return Err(NotAdded::Taken(format!("the user {email:?}")));
                 }
             }
@@ -144,6 +160,60 @@ impl Accounts {
             Err(NotAdded::Taken(what)) => Ok(Err(what)),
             Err(NotAdded::Failed(error)) => Err(error),
         }
+    }
+
+    /// Adds a person. False when the e-mail is taken.
+    pub(crate) async fn add_user(
+        &self,
+        organisation: &Organisation,
+        new: NewUser,
+    ) -> Result<bool, StoreFailed> {
+        let id = organisation.id.clone();
+        self.0.write(move |connection| Ok(insert_user(connection, &id, new)?)).await
+    }
+
+    /// The people of an organisation, by e-mail.
+    pub(crate) async fn users(
+        &self,
+        organisation: &Organisation,
+    ) -> Result<Vec<User>, StoreFailed> {
+        let id = organisation.id.clone();
+        self.0
+            .read(move |connection| {
+                let sql = format!("{SELECT_USER} WHERE organisation_id = ?1 ORDER BY email");
+                let mut statement = connection.prepare_cached(&sql)?;
+                let users = statement.query_map([id], read_user)?;
+                Ok(users.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Ends a person's sessions and moves their barrier, so that nothing that they hold works any
+    /// more; and locks them out or lets them in, or changes their password, in the same act. Their
+    /// id, or `None` when there is nobody of this address.
+    pub(crate) async fn end_everything(
+        &self,
+        email: &str,
+        disable: Option<bool>,
+        password: Option<String>,
+        now: Time,
+    ) -> Result<Option<String>, StoreFailed> {
+        let email = canonical(email);
+        // What began in this very millisecond is older than the barrier too.
+        let valid_from = now.plus(Duration::from_millis(1));
+        self.0
+            .write(move |connection| {
+                let Some(user) = user(connection, "users.email", &email)? else { return Ok(None) };
+                let sql = "UPDATE users SET is_disabled = ?2, password = ?3, valid_from = ?4
+                           WHERE id = ?1";
+                let is_disabled = disable.unwrap_or(user.is_disabled);
+                let password = password.unwrap_or(user.password);
+                let row = params![user.id, is_disabled, password, valid_from.millis()];
+                connection.execute(sql, row)?;
+                connection.execute("DELETE FROM sessions WHERE user_id = ?1", [&user.id])?;
+                Ok(Some(user.id))
+            })
+            .await
     }
 
     pub(crate) async fn organisation(
@@ -175,14 +245,25 @@ impl Accounts {
     }
 }
 
+const SELECT_USER: &str = "SELECT users.id, organisations.id, slug, name, email, password,
+        is_admin, is_disabled, valid_from, claims
+     FROM users JOIN organisations ON organisations.id = organisation_id";
+
 fn user(connection: &Connection, column: &str, key: &str) -> rusqlite::Result<Option<User>> {
-    let sql = format!(
-        "SELECT users.id, organisations.id, slug, name, email, password, is_admin, is_disabled,
-                valid_from, claims
-         FROM users JOIN organisations ON organisations.id = organisation_id
-         WHERE {column} = ?1"
-    );
+    let sql = format!("{SELECT_USER} WHERE {column} = ?1");
     connection.prepare_cached(&sql)?.query_row([key], read_user).optional()
+}
+
+fn insert_user(
+    connection: &Connection,
+    organisation_id: &str,
+    new: NewUser,
+) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO users (id, organisation_id, email, password, is_admin, claims)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    let (email, claims) = (canonical(&new.email), Value::Object(new.claims).to_string());
+    let row = params![new_uuid(), organisation_id, email, new.password, new.is_admin, claims];
+    Ok(connection.execute(sql, row)? > 0)
 }
 
 fn read_user(row: &Row<'_>) -> rusqlite::Result<User> {

@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use grantor::AuthorizationServer;
 use grantor_axum::Reply;
 use grantor_sqlite::Sqlite;
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::limits::LoginLimit;
 use crate::passwords::Passwords;
 use crate::session::Sessions;
-use crate::{api, pages, sign_in};
+use crate::{api, pages, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl App {
             .route("/", get(home))
             .route("/login", get(sign_in::show_login).post(sign_in::login))
             .route("/consent", get(sign_in::show_consent).post(sign_in::decide))
-            .route("/logout", post(sign_in::logout))
+            .route("/logout", get(sign_out::show_logout).post(sign_out::logout))
             .route("/assets/style.css", get(style))
             .route("/health", get(api::health))
             .nest("/v1", api::router())
@@ -101,7 +101,7 @@ async fn trace(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
-    info!(request_id = id, %method, path, status, ms = elapsed.as_millis(), "answered");
+    info!(request_id = id, %method, path, status, ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);

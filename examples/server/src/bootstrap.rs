@@ -110,23 +110,34 @@ async fn person(
     is_admin: bool,
     claims: &serde_json::Value,
 ) -> Result<NewUser, Fatal> {
-    let sound = email
-        .split_once('@')
-        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && email.len() <= 254);
-    if !sound || email.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Fatal::Say(format!("{email:?} is not an e-mail address")));
-    }
-    if password.chars().count() < 8 {
-        return Err(Fatal::Say("the password is too short: use at least 8 characters".into()));
-    }
-    let too_long = |_| Fatal::Say("the password is too long: use at most 512 bytes".into());
-    let password = Passwords::new().hash(password).await.map_err(too_long)?;
+    check_email(email)?;
+    let password = hash(password).await?;
     let claims = claims.as_object().cloned().unwrap_or_else(Claims::new);
     Ok(NewUser { email: email.to_owned(), password, is_admin, claims })
 }
 
+/// What is certainly no address is refused; whether it is one, only a message to it would tell.
+pub(crate) fn check_email(email: &str) -> Result<(), Fatal> {
+    let sound = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && email.len() <= 254);
+    match sound && !email.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        true => Ok(()),
+        false => Err(Fatal::Say(format!("{email:?} is not an e-mail address"))),
+    }
+}
+
+/// The hash of a new password.
+pub(crate) async fn hash(password: &str) -> Result<String, Fatal> {
+    if password.chars().count() < 8 {
+        return Err(Fatal::Say("the password is too short: use at least 8 characters".into()));
+    }
+    let too_long = |_| Fatal::Say("the password is too long: use at most 512 bytes".into());
+    Passwords::new().hash(password).await.map_err(too_long)
+}
+
 /// Four groups of five letters and digits: 100 bits, and a person can type it.
-fn made_up_password() -> Result<Secret, Fatal> {
+pub(crate) fn made_up_password() -> Result<Secret, Fatal> {
     // No letter that looks like another one.
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 20];

@@ -19,7 +19,8 @@ const FILE: &str = "grantor.toml";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The public URL of this server, without a slash at its end.
+    /// The public URL of this server, without a slash at its end; `http://localhost` with the port
+    /// of `listen` when not set and that is this machine alone.
     pub(crate) issuer: String,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
@@ -92,7 +93,7 @@ impl std::fmt::Debug for RedactedText {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            issuer: "http://localhost:4000".into(),
+            issuer: String::new(),
             listen: ([127, 0, 0, 1], 4000).into(),
             data: "grantor-data".into(),
             master_key: None,
@@ -133,13 +134,21 @@ impl Config {
         let of_the_command_line = ["config", "admin_password"];
         let environment = Env::prefixed("GRANTOR_").ignore(&of_the_command_line).split("__");
         let figment = with_file.merge(environment);
-        let config: Config = figment.extract().map_err(|error| Fatal::Config(explain(error)))?;
+        let mut config: Config =
+            figment.extract().map_err(|error| Fatal::Config(explain(error)))?;
+        if config.issuer.is_empty() && config.listen.ip().is_loopback() {
+            config.issuer = format!("http://localhost:{}", config.listen.port());
+        }
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), Fatal> {
         let fail = |text: String| Err(Fatal::Config(format!("the configuration: {text}")));
+        if self.issuer.is_empty() {
+            let text = "issuer is not set; set it to the public URL of this server";
+            return fail(format!("{text}, such as https://id.example.com"));
+        }
         if let Err(error) = Issuer::new(&self.issuer) {
             return fail(error.to_string());
         }
@@ -169,6 +178,14 @@ impl Config {
                     "lifetimes.{name} is {seconds}; use {least} to {most} seconds"
                 ));
             }
+        }
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let level = &self.log.level;
+        if !level.contains('=') && !levels.contains(&level.as_str()) {
+            return fail(format!("log.level is {level:?}; use one of {}", levels.join(", ")));
+        }
+        if let Some(api) = self.apis.iter().find(|api| url::Url::parse(api).is_err()) {
+            return fail(format!("apis: {api:?} is not an absolute URI"));
         }
         if let Err(error) = Scope::collect(&self.scopes) {
             return fail(format!("scopes: {error}"));
@@ -280,12 +297,18 @@ fn explain(error: figment::Error) -> String {
         Some(source) => format!(" in {source}"),
         None => format!(" in {}", metadata.name),
     });
-    let key = match first.path.as_slice() {
-        [] => String::new(),
-        path => format!(" at `{}`", path.join(".")),
+    let key = first.path.join(".");
+    let hint = match (key.as_str(), &first.kind) {
+        ("listen", _) => ". Write it as 127.0.0.1:4000",
+        ("scopes" | "apis", _) => ". Write it as [\"one\", \"two\"]",
+        (_, figment::error::Kind::UnknownField(..)) => {
+            ". In environment variables two underscores lead into a table: GRANTOR_LIFETIMES__CODE"
+        }
+        _ => "",
     };
+    let key = if key.is_empty() { key } else { format!(" at `{key}`") };
     let source = source.unwrap_or_default();
-    format!("the configuration{source}{key}: {}", first.kind)
+    format!("the configuration{source}{key}: {}{hint}", first.kind)
 }
 
 #[cfg(test)]
@@ -319,10 +342,16 @@ mod tests {
             "[lifetimes]\nretry_window = 601",
             "[lifetimes]\nkeys = 600",
             "scopes = [\"a b\"]",
+            "apis = [\"not a uri\"]",
+            "[log]\nlevel = \"loud\"",
+            "listen = \"0.0.0.0:4000\"",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read("issuer = \"https://id.example.com\"").is_ok());
+        assert!(read("[log]\nlevel = \"grantor_server=debug\"").is_ok());
+        let moved = read("listen = \"127.0.0.1:4711\"").unwrap();
+        assert_eq!(moved.issuer, "http://localhost:4711");
         assert!(Config::read(Some(Path::new("no/such/file.toml"))).is_err());
     }
 }

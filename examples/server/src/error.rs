@@ -5,9 +5,7 @@
 pub(crate) enum Fatal {
     #[error("{0}")]
     Config(String),
-    #[error(
-        "cannot listen on {address}: {source}. Stop the other program, or choose another address with GRANTOR_LISTEN or `listen` in the configuration"
-    )]
+    #[error("cannot listen on {address}: {source}. {}", listen_mend(source))]
     Listen { address: String, source: std::io::Error },
     #[error("{0}")]
     Say(String),
@@ -25,6 +23,19 @@ pub(crate) enum Fatal {
     Randomness(#[from] grantor::RandomnessUnavailable),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),
+}
+
+fn listen_mend(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "Stop the other program, or choose another port with GRANTOR_LISTEN (and \
+             GRANTOR_ISSUER, if you have set it)"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "Ports below 1024 need privileges: choose another with GRANTOR_LISTEN"
+        }
+        _ => "Choose an address of this machine with GRANTOR_LISTEN, such as 127.0.0.1:4000",
+    }
 }
 
 /// The server's own tables could not be asked.

@@ -24,6 +24,17 @@ impl Events for Logged {
             }
             Event::CodeRedeemed { grant, client_id } => info!(%grant, client_id, "code redeemed"),
             Event::Refreshed { grant, client_id } => info!(%grant, client_id, "refreshed"),
+            Event::DeniedByUser { client_id } => info!(client_id, "refused by the person"),
+            Event::ClientCredentialsIssued { client_id } => {
+                info!(client_id, "token issued to a client on its own behalf");
+            }
+            Event::TokenRevoked { grant, client_id } => info!(%grant, client_id, "token revoked"),
+            Event::ClientCreated { client_id } => info!(client_id, "client created"),
+            Event::ClientUpdated { client_id } => info!(client_id, "client updated"),
+            Event::ClientSecretRotated { client_id } => info!(client_id, "client secret rotated"),
+            Event::ClientRevoked { client_id } => info!(client_id, "client revoked"),
+            Event::ClientRemoved { client_id } => info!(client_id, "client removed"),
+            Event::KeysRotated { active_from } => info!(active_from, "keys published"),
             other => info!(event = ?other, "event"),
         }
     }

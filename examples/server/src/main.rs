@@ -16,6 +16,7 @@ mod pages;
 mod passwords;
 mod session;
 mod sign_in;
+mod sign_out;
 
 use std::process::ExitCode;
 

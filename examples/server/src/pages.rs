@@ -31,6 +31,19 @@ pub(crate) struct Consent<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "sign_out.html")]
+pub(crate) struct SignOut<'a> {
+    pub(crate) ticket: &'a str,
+    pub(crate) csrf: &'a str,
+    pub(crate) client: Option<ClientView<'a>>,
+    pub(crate) user: &'a User,
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+pub(crate) struct SignedOut;
+
+#[derive(Template)]
 #[template(path = "home.html")]
 pub(crate) struct Home<'a> {
     pub(crate) issuer: &'a str,

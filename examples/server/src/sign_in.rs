@@ -23,7 +23,7 @@ use crate::session::SignedIn;
 #[derive(Deserialize)]
 pub(crate) struct TicketQuery {
     #[serde(default)]
-    ticket: String,
+    pub(crate) ticket: String,
 }
 
 #[derive(Deserialize)]
@@ -44,12 +44,7 @@ pub(crate) struct ConsentForm {
     decision: String,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct LogoutForm {
-    csrf: String,
-}
-
-type Submitted<T> = Result<Form<T>, FormRejection>;
+pub(crate) type Submitted<T> = Result<Form<T>, FormRejection>;
 
 const WRONG: &str = "The e-mail or the password is wrong.";
 const TOO_OFTEN: &str = "Too many tries. Wait a few minutes before the next.";
@@ -165,38 +160,6 @@ pub(crate) async fn decide(
         })
     };
     decided.await.unwrap_or_else(Reply::from)
-}
-
-/// `POST /logout`
-pub(crate) async fn logout(
-    State(app): State<App>,
-    headers: HeaderMap,
-    form: Submitted<LogoutForm>,
-) -> Response {
-    let Ok(Form(form)) = form else { return malformed().into_response() };
-    // A page of another site sends no Lax cookie; clearing it would sign the person out all the
-    // same.
-    if is_foreign_form(&app, &headers) {
-        return foreign_form().into_response();
-    }
-    let ended = async {
-        match app.sessions.find(&headers, app.server.now()).await? {
-            Some(session) if session.is_csrf_token("logout", &form.csrf) => {
-                app.sessions.end(&headers).await?;
-                Ok::<_, StoreFailed>(true)
-            }
-            Some(_) => Ok(false),
-            None => Ok(true),
-        }
-    };
-    match ended.await {
-        Ok(true) => {
-            let home = Reply::from(grantor::Response::see_other("/"));
-            with_cookie(home, &app.sessions.clear_cookie())
-        }
-        Ok(false) => foreign_form().into_response(),
-        Err(error) => unavailable(&error).into_response(),
-    }
 }
 
 /// Which page a request is for: two steps never share one URL.
@@ -375,7 +338,7 @@ pub(crate) fn is_foreign(app: &App, headers: &HeaderMap) -> bool {
 /// The same for a form. Our pages send no referrer, so browsers give their forms the origin `null`.
 /// From a browser that is too old to say more (before 2023) it counts as ours; the decision on
 /// consent is bound to its session by a token all the same.
-fn is_foreign_form(app: &App, headers: &HeaderMap) -> bool {
+pub(crate) fn is_foreign_form(app: &App, headers: &HeaderMap) -> bool {
     let says_null = headers.get(ORIGIN).is_some_and(|origin| origin == "null");
     is_foreign(app, headers) && (headers.contains_key("sec-fetch-site") || !says_null)
 }
@@ -384,7 +347,7 @@ fn to_page(path: &str, ticket: &str) -> Reply {
     Reply::from(grantor::Response::see_other(&format!("{path}?ticket={ticket}")))
 }
 
-fn with_cookie(reply: Reply, cookie: &str) -> Response {
+pub(crate) fn with_cookie(reply: Reply, cookie: &str) -> Response {
     let mut response = reply.into_response();
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -392,12 +355,12 @@ fn with_cookie(reply: Reply, cookie: &str) -> Response {
     response
 }
 
-fn malformed() -> Reply {
+pub(crate) fn malformed() -> Reply {
     let text = "The form was incomplete. Go back to the application and start again.";
     Reply::page(pages::failure("invalid_request", text)).status(400)
 }
 
-fn foreign_form() -> Reply {
+pub(crate) fn foreign_form() -> Reply {
     let text =
         "This form does not belong to your session. Go back to the application and start again.";
     Reply::page(pages::failure("invalid_request", text)).status(403)

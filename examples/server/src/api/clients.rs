@@ -38,6 +38,8 @@ struct NewClient {
     redirect_uris: Vec<String>,
     #[serde(default)]
     allowed_origins: Vec<String>,
+    #[serde(default)]
+    post_logout_redirect_uris: Vec<String>,
     grant_types: Option<Vec<String>>,
     scopes: Vec<String>,
     #[serde(default = "yes")]
@@ -60,6 +62,7 @@ struct Change {
     name: Option<String>,
     redirect_uris: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
+    post_logout_redirect_uris: Option<Vec<String>>,
     grant_types: Option<Vec<String>>,
     scopes: Option<Vec<String>>,
     require_consent: Option<bool>,
@@ -101,6 +104,7 @@ pub(crate) async fn create(
     client.tenant = Some(organisation.id.clone());
     client.redirect_uris = new.redirect_uris;
     client.allowed_origins = new.allowed_origins;
+    client.post_logout_redirect_uris = new.post_logout_redirect_uris;
     client.scope = scopes(&app, &new.scopes)?;
     if let Some(names) = new.grant_types {
         client.grant_types = grant_types(&names)?;
@@ -179,6 +183,9 @@ pub(crate) async fn change(
     }
     if let Some(origins) = change.allowed_origins {
         client.allowed_origins = origins;
+    }
+    if let Some(uris) = change.post_logout_redirect_uris {
+        client.post_logout_redirect_uris = uris;
     }
     if let Some(names) = change.grant_types {
         client.grant_types = grant_types(&names)?;
@@ -261,7 +268,11 @@ async fn administrator(
         return Err(Problem::unauthorized("Sign in first: this needs the cerb_sid cookie."));
     };
     let slug = text("x-org-domain").filter(|slug| !slug.is_empty());
-    let slug = slug.ok_or_else(|| Problem::bad_request("Missing X-Org-Domain header"))?;
+    let slug = slug.ok_or_else(|| {
+        Problem::bad_request(
+            "Missing X-Org-Domain header: send the short name of your organisation in it.",
+        )
+    })?;
     if kind == Kind::Write {
         let wrong_token =
             text("x-csrf-token").is_some_and(|token| !session.is_csrf_token("api", token));
@@ -327,6 +338,7 @@ impl From<RegistryError> for Problem {
                     "client_name" => "name",
                     "redirect_uris" => "redirectUris",
                     "allowed_origins" => "allowedOrigins",
+                    "post_logout_redirect_uris" => "postLogoutRedirectUris",
                     "grant_types" => "grantTypes",
                     "access_token_lifetime" => "accessTokenLifetime",
                     "refresh_token_lifetime" => "refreshTokenLifetime",
@@ -452,6 +464,7 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
         "clientType": if client.is_public() { "public" } else { "confidential" },
         "applicationType": if client.native { "native" } else { "web" },
         "redirectUris": client.redirect_uris,
+        "postLogoutRedirectUris": client.post_logout_redirect_uris,
         "allowedOrigins": client.allowed_origins,
         "grantTypes": client.grant_types.iter().map(|g| g.as_str()).collect::<Vec<_>>(),
         "scopes": client.scope.iter().collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ mod profile;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -57,7 +58,11 @@ async fn as_problem(response: Response) -> Response {
     match response.status() {
         status if status.is_client_error() && is_text => {
             let title = status.canonical_reason().unwrap_or("Bad request");
-            Problem::new(status.as_u16(), title, "The request cannot be read.").into_response()
+            let detail = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => "The request body is too large.",
+                _ => "The request cannot be read.",
+            };
+            Problem::new(status.as_u16(), title, detail).into_response()
         }
         _ => response,
     }

@@ -19,9 +19,20 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
     let Opened { server, .. } = open_existing(&config).await?;
     match verb {
         Verb::Rotate => {
+            let before = server.key_infos().len();
             let active_from = DateTime::<Utc>::from(server.rotate_keys().await?);
+            let made = server.key_infos().len() > before;
             let at = active_from.to_rfc3339_opts(SecondsFormat::Secs, true);
-            say(format_args!("New keys are published and begin to sign at {at}."));
+            if made {
+                say(format_args!(
+                    "New keys are made. A running server publishes them within a minute, and they \
+                     begin to sign at {at}."
+                ));
+            } else {
+                say(format_args!(
+                    "Keys that were made before begin to sign at {at}; until then none are added."
+                ));
+            }
             for key in server.key_infos() {
                 let now = if key.signs_now { "signs now" } else { "" };
                 say(format_args!("  {}   {:5}   {now}", key.kid, key.algorithm.as_str()));

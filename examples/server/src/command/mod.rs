@@ -4,12 +4,12 @@ mod client;
 mod init;
 mod keys;
 mod serve;
+mod user;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use grantor::store::KeyStore as _;
-use grantor::{AuthorizationServer, Issuer, RegistryError};
+use grantor::AuthorizationServer;
 use grantor_sqlite::Sqlite;
 
 use crate::accounts::Accounts;
@@ -48,6 +48,9 @@ enum Command {
     /// Register and show clients
     #[command(subcommand)]
     Client(client::Verb),
+    /// Add and change people
+    #[command(subcommand)]
+    User(user::Verb),
     /// Change the signing keys
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
             Command::Serve => serve::run(config).await,
             Command::Init(init) => init::run(config, init).await,
             Command::Client(verb) => client::run(config, verb).await,
+            Command::User(verb) => user::run(config, verb).await,
             Command::Keys(verb) => keys::run(config, verb).await,
         }
     })
@@ -74,8 +78,8 @@ struct Opened {
     store: Sqlite,
 }
 
-/// Opens what a server or `init` has made. Administering a folder or an issuer that is not there
-/// would make a new one, and change what nobody runs.
+/// Opens what a server or `init` has made. Administering a folder that is not there would make a new
+/// one, and change what nobody runs.
 async fn open_existing(config: &Config) -> Result<Opened, Fatal> {
     let database = config.data.join("grantor.db");
     if !database.exists() {
@@ -83,14 +87,6 @@ async fn open_existing(config: &Config) -> Result<Opened, Fatal> {
         return Err(Fatal::Say(format!(
             "there is no data in {data}: start the server or run `grantor-server init` first, or \
              name the right folder with GRANTOR_DATA"
-        )));
-    }
-    let issuer = Issuer::new(&config.issuer).map_err(|e| Fatal::Config(e.to_string()))?;
-    let ring = Sqlite::open(database)?.load(&issuer).await;
-    if ring.map_err(RegistryError::from)?.is_none() {
-        return Err(Fatal::Say(format!(
-            "{} has no server of the issuer {issuer}: set GRANTOR_ISSUER as the server has it",
-            config.data.display()
         )));
     }
     open(config).await
@@ -112,6 +108,15 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     let master_key = config.master_key(!database.exists())?;
     let store = Sqlite::open(database)?;
     let accounts = Accounts::open(&data.join("accounts.db"))?;
+    // Another issuer would see none of the clients, and make keys of its own.
+    let (issuer, data) = (&config.issuer, data.display());
+    let made_for = accounts.claim(issuer).await?;
+    if made_for != *issuer {
+        return Err(Fatal::Say(format!(
+            "{data} was made for the issuer {made_for}, and the issuer is {issuer} now: set \
+             GRANTOR_ISSUER={made_for}, or choose another folder with GRANTOR_DATA"
+        )));
+    }
     let server = AuthorizationServer::builder(&config.issuer)
         .store(store.clone())
         .subjects(accounts.clone())

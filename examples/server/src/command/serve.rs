@@ -36,7 +36,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         };
         introduce(&bootstrap::run(&server, &accounts, plan).await?);
     }
-    println!("Grantor is ready: open {} in a browser. Stop with Ctrl-C.", config.issuer);
+    let origin = server.issuer().origin();
+    println!("Grantor is ready: open {origin} in a browser. Stop with Ctrl-C.");
     let app = App::new(server.clone(), store, accounts, &config).router();
     grantor_axum::serve(listener, app, &server).await?;
     println!("Grantor has stopped.");
@@ -56,7 +57,8 @@ fn introduce(made: &Made) {
         println!("  browser app    {}   (redirects to http://localhost:3000/callback)", demo.spa);
         let (id, secret) = &demo.web;
         let secret = secret.as_ref().map_or("", |secret| secret.expose());
-        println!("  server app     {id}   secret {secret}");
+        println!("  server app     {id}   (the same redirect)");
+        println!("                 its secret {secret}");
     }
     println!();
 }

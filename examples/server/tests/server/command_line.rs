@@ -29,7 +29,7 @@ fn a_broken_configuration_stops_the_start() {
     };
     refused(&with("isuer = \"http://localhost:4000\""), &["isuer", "`issuer`", "grantor.toml"]);
     refused(&with("issuer = \"http://id.example.com\""), &["issuer", "use https"]);
-    refused(&with("listen = \"nonsense\""), &["listen"]);
+    refused(&with("listen = \"nonsense\""), &["listen", "127.0.0.1:4000"]);
     refused(&with("issuer = "), &["grantor.toml"]);
     fs::remove_file(folder.path().join("grantor.toml")).unwrap();
     refused(&run(folder.path(), &[("GRANTOR_LIFETIMES__COD", "1")], &[]), &["cod", "`code`"]);
@@ -164,9 +164,66 @@ fn clients_are_added_listed_and_shown_beside_a_running_server() {
     refused(&command_in(elsewhere.path(), &list).output().unwrap(), &["no data", "GRANTOR_DATA"]);
     assert!(!elsewhere.path().join("data").exists());
     let output = server.command(&list).env("GRANTOR_ISSUER", "http://localhost:1").output();
-    refused(&output.unwrap(), &["http://localhost:1", "GRANTOR_ISSUER"]);
+    refused(&output.unwrap(), &["http://localhost:1", "GRANTOR_ISSUER="]);
     let usage = server.command(&["client", "add"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn people_are_added_locked_out_and_given_passwords_beside_a_running_server() {
+    use std::io::Write as _;
+    let server = Server::new();
+    let run = |arguments: &[&str]| {
+        let output = server.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let shown = |said: &str| said.split("shown once: ").nth(1).unwrap().trim().to_owned();
+    let email = "bo@example.com";
+    let add =
+        ["user", "add", "--org", "your-org", "--email", "Bo@example.com", "--name", "Bo Example"];
+    let password = shown(&run(&add));
+    let login = |password: &str| server.login(&(email.to_owned(), password.to_owned()));
+    assert_eq!(login(&password).json()["user"]["name"], "Bo Example");
+    assert!(run(&["user", "list", "--org", "your-org"]).contains("bo@example.com   person"));
+
+    let client = server.register_spa();
+    let cookie = login(&password).cookie();
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let bearer = format!("Bearer {}", server.redeem(&client, &code).string("access_token"));
+    let alive = || {
+        let by_cookie = server.get("/v1/me/profile", &[("cookie", &cookie)]).status == 200;
+        let by_token = server.get("/oauth2/userinfo", &[("authorization", &bearer)]).status == 200;
+        (by_cookie, by_token)
+    };
+    assert_eq!(alive(), (true, true));
+    run(&["user", "disable", email]);
+    assert_eq!(alive(), (false, false));
+    assert_eq!(login(&password).status, 401);
+    assert!(run(&["user", "list", "--org", "your-org"]).contains("(disabled)"));
+    run(&["user", "enable", email]);
+    assert_eq!((alive(), login(&password).status), ((false, false), 200));
+
+    let new = shown(&run(&["user", "passwd", email]));
+    assert_eq!((login(&password).status, login(&new).status), (401, 200));
+    let mut by_stdin = server
+        .command(&["user", "passwd", email, "--password-stdin"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    by_stdin.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
+    let output = by_stdin.wait_with_output().unwrap();
+    assert!(output.status.success() && !stdout(&output).contains("shown once"));
+    assert_eq!(login("correct horse battery").status, 200);
+
+    let refuse = |arguments: &[&str], words: &[&str]| {
+        refused(&server.command(arguments).output().unwrap(), words);
+    };
+    refuse(&add, &["exists already"]);
+    refuse(&["user", "disable", "nobody@example.com"], &["nobody@example.com"]);
+    refuse(&["user", "add", "--org", "other", "--email", "x@example.com"], &["other"]);
+    refuse(&["user", "add", "--org", "your-org", "--email", "x"], &["not an e-mail"]);
 }
 
 #[test]
@@ -178,6 +235,9 @@ fn keys_are_rotated_beside_a_running_server() {
     assert!(said.contains("begin to sign at"), "{said}");
     assert_eq!(said.matches("signs now").count(), 2, "{said}");
     assert_eq!(said.matches("RS256").count(), 2, "{said}");
+    let again = stdout(&server.command(&["keys", "rotate"]).output().unwrap());
+    assert!(again.contains("made before"), "{again}");
+    assert_eq!(again.matches("RS256").count(), 2, "{again}");
 }
 
 #[test]
@@ -189,6 +249,11 @@ fn every_command_explains_itself_with_an_example() {
         &["client", "list"],
         &["client", "show"],
         &["keys", "rotate"],
+        &["user", "add"],
+        &["user", "list"],
+        &["user", "disable"],
+        &["user", "enable"],
+        &["user", "passwd"],
         &[],
     ] {
         let help = run(folder.path(), &[], &[command, &["--help"]].concat());

@@ -227,7 +227,8 @@ fn signing_out_needs_the_sessions_own_form() {
     assert!(home.text.contains("Dana Demo"));
     assert_eq!(server.form_with("/logout", &me, &[("csrf", "guess")]).status, 403);
     let csrf = field(&home.text, "csrf");
-    assert_eq!(server.form_with("/logout", &me, &[("csrf", &csrf)]).status, 303);
+    let done = server.form_with("/logout", &me, &[("csrf", &csrf)]);
+    assert!(done.text.contains("You have been signed out"));
     assert!(!server.get("/", &me).text.contains("Dana Demo"));
 }
 
@@ -241,4 +242,48 @@ fn broken_tickets_are_a_page_and_no_crash() {
             assert!(page.text.contains("start again"), "{}", page.text);
         }
     }
+}
+
+#[test]
+fn an_application_signs_its_own_person_out_and_a_stranger_must_ask() {
+    let server = Server::new();
+    let mut registration = spa();
+    let bye = "https://myapp.example.com/bye";
+    registration["postLogoutRedirectUris"] = json!([bye]);
+    let client = server.admin_call("POST", "", &registration).string("clientId");
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let id_token = server.redeem(&client, &code).string("id_token");
+    let signed_in = || server.get("/v1/me/profile", &me).status == 200;
+
+    // A link on any page: the person is asked, and nothing happens until they say yes.
+    let asked = server.get("/oauth2/logout", &me);
+    let page = server.get(asked.header("location").unwrap(), &me);
+    assert!(page.text.contains("id=\"logout-confirm\"") && signed_in());
+    let url = format!("/oauth2/logout?client_id={client}&post_logout_redirect_uri={bye}&state=s");
+    let asked = server.get(&url, &me);
+    let page = server.get(asked.header("location").unwrap(), &me);
+    assert!(page.text.contains("My Application") && signed_in());
+    let fields = [("ticket", field(&page.text, "ticket")), ("csrf", field(&page.text, "csrf"))];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(server.form_with("/logout", &me, &[fields[0], ("csrf", "guess")]).status, 403);
+    let done = server.form_with("/logout", &me, &fields);
+    assert_eq!(done.header("location"), Some("https://myapp.example.com/bye?state=s"));
+    assert!(done.header("set-cookie").unwrap().contains("Max-Age=0") && !signed_in());
+
+    // With an ID token of this session nobody is asked.
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let fresh = server.redeem(&client, &code).string("id_token");
+    let with = |hint: &str| {
+        let asked = server.get(&format!("/oauth2/logout?id_token_hint={hint}"), &me);
+        server.get(asked.header("location").unwrap(), &me)
+    };
+    assert!(with(&id_token).text.contains("logout-confirm"), "the hint of an older session asks");
+    assert!(with(&fresh).text.contains("You have been signed out"));
+    assert_eq!(server.get("/v1/me/profile", &me).status, 401);
+    // Without a session there is nothing to ask.
+    assert!(with(&fresh).text.contains("You have been signed out"));
 }

@@ -1,0 +1,169 @@
+//! `grantor-server user`
+
+use std::io::Read as _;
+
+use clap::{Args, Subcommand};
+use grantor::store::Owner;
+use grantor::{Claims, Secret};
+use serde_json::json;
+
+use super::{Opened, open_existing, say};
+use crate::accounts::{Accounts, NewUser, Organisation};
+use crate::bootstrap::{check_email, hash, made_up_password};
+use crate::config::Config;
+use crate::error::Fatal;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Add a person; a password is made up and printed, once
+    #[command(after_help = "Examples:\n  \
+        grantor-server user add --org acme --email bo@acme.example --name \"Bo Example\"\n  \
+        printf %s \"$PASSWORD\" | grantor-server user add --org acme --email ada@acme.example --admin --password-stdin")]
+    Add(Add),
+    /// List an organisation's people
+    #[command(after_help = "Example:\n  grantor-server user list --org acme")]
+    List {
+        /// The organisation's short name
+        #[arg(long, value_name = "SLUG")]
+        org: String,
+    },
+    /// Lock a person out: sessions and tokens end at once
+    #[command(after_help = "Example:\n  grantor-server user disable bo@acme.example")]
+    Disable {
+        /// The e-mail address
+        email: String,
+    },
+    /// Let a person in again; what ended stays ended
+    #[command(after_help = "Example:\n  grantor-server user enable bo@acme.example")]
+    Enable {
+        /// The e-mail address
+        email: String,
+    },
+    /// Give a person a new password; sessions and tokens end at once
+    #[command(after_help = "Example:\n  grantor-server user passwd bo@acme.example")]
+    Passwd {
+        /// The e-mail address
+        email: String,
+        /// Read the password from standard input instead of making one up
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Add {
+    /// The organisation's short name
+    #[arg(long, value_name = "SLUG")]
+    org: String,
+    /// The e-mail address, which is the user name
+    #[arg(long)]
+    email: String,
+    /// The name that people are shown
+    #[arg(long)]
+    name: Option<String>,
+    /// An administrator of the organisation
+    #[arg(long)]
+    admin: bool,
+    /// Read the password from standard input instead of making one up
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
+    let opened = open_existing(&config).await?;
+    match verb {
+        Verb::Add(add) => {
+            let organisation = organisation(&opened.accounts, &add.org).await?;
+            check_email(&add.email)?;
+            let password = password(add.password_stdin)?;
+            let name = add.name.map(|name| ("name".to_owned(), json!(name)));
+            let new = NewUser {
+                email: add.email.clone(),
+                password: hash(password.text()).await?,
+                is_admin: add.admin,
+                claims: Claims::from_iter(name),
+            };
+            if !opened.accounts.add_user(&organisation, new).await? {
+                return Err(Fatal::Say(format!("the user {:?} exists already", add.email)));
+            }
+            say(format_args!("Added {} to {}.", add.email, organisation.slug));
+            password.show();
+        }
+        Verb::List { org } => {
+            let organisation = organisation(&opened.accounts, &org).await?;
+            for user in opened.accounts.users(&organisation).await? {
+                let role = if user.is_admin { "administrator" } else { "person" };
+                let state = if user.is_disabled { "   (disabled)" } else { "" };
+                let (email, name) = (&user.email, user.name());
+                say(format_args!("{email}   {role:13}   {name}{state}"));
+            }
+        }
+        Verb::Disable { email } => {
+            end_everything(&opened, &email, Some(true), None).await?;
+            say(format_args!("{email} is locked out; sessions and tokens have ended."));
+        }
+        Verb::Enable { email } => {
+            end_everything(&opened, &email, Some(false), None).await?;
+            say(format_args!("{email} can sign in again."));
+        }
+        Verb::Passwd { email, password_stdin } => {
+            let password = password(password_stdin)?;
+            let hash = hash(password.text()).await?;
+            end_everything(&opened, &email, None, Some(hash)).await?;
+            say(format_args!("{email} has a new password; sessions and tokens have ended."));
+            password.show();
+        }
+    }
+    Ok(())
+}
+
+/// Changes an account and ends what it holds: the barrier stops what is in flight at once, and the
+/// records of grants follow.
+async fn end_everything(
+    opened: &Opened,
+    email: &str,
+    disable: Option<bool>,
+    password: Option<String>,
+) -> Result<(), Fatal> {
+    let now = opened.server.now();
+    let id = opened.accounts.end_everything(email, disable, password, now).await?;
+    let id = id.ok_or_else(|| Fatal::Say(format!("there is no user {email:?}")))?;
+    let owner = Owner::Subject(opened.server.issuer().clone(), id);
+    let revoked = opened.server.revoke_all(&owner).await;
+    revoked.map_err(grantor::RegistryError::from)?;
+    Ok(())
+}
+
+async fn organisation(accounts: &Accounts, slug: &str) -> Result<Organisation, Fatal> {
+    let found = accounts.organisation(slug).await?;
+    found.ok_or_else(|| Fatal::Say(format!("there is no organisation {slug:?}")))
+}
+
+/// A new password, and whether it is to be shown.
+enum Password {
+    MadeUp(Secret),
+    Given(Secret),
+}
+
+impl Password {
+    fn text(&self) -> &str {
+        match self {
+            Password::MadeUp(text) | Password::Given(text) => text.expose(),
+        }
+    }
+
+    fn show(&self) {
+        if let Password::MadeUp(text) = self {
+            say(format_args!("The password, shown once: {}", text.expose()));
+        }
+    }
+}
+
+fn password(from_stdin: bool) -> Result<Password, Fatal> {
+    if !from_stdin {
+        return Ok(Password::MadeUp(made_up_password()?));
+    }
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    Ok(Password::Given(Secret::new(text.trim_end_matches(['\r', '\n']))))
+}

@@ -1,0 +1,98 @@
+//! The pages where people sign out, by themselves or because an application asks for it.
+
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use grantor::Logout;
+use grantor_axum::Reply;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::pages::{self, ClientView, render};
+use crate::session::SignedIn;
+use crate::sign_in::{
+    Submitted, TicketQuery, foreign_form, is_foreign_form, malformed, unavailable, with_cookie,
+};
+
+#[derive(Deserialize)]
+pub(crate) struct LogoutForm {
+    csrf: String,
+    #[serde(default)]
+    ticket: String,
+}
+
+/// `GET /logout`: asks, unless the application proves that it is part of this very session.
+pub(crate) async fn show_logout(
+    State(app): State<App>,
+    Query(query): Query<TicketQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let session = match app.sessions.find(&headers, app.server.now()).await {
+        Ok(session) => session,
+        Err(error) => return unavailable(&error).into_response(),
+    };
+    let logout = match query.ticket.as_str() {
+        "" => None,
+        ticket => match app.server.resume_logout(ticket).await {
+            Ok(logout) => Some(logout),
+            Err(error) => return Reply::from(error).into_response(),
+        },
+    };
+    match session {
+        Some(session) if logout.as_ref().is_none_or(|l| l.asks(&session.to_engine())) => {
+            confirmation(&session, logout.as_ref()).into_response()
+        }
+        // Nobody is signed in, or the application may sign its own person out.
+        _ => end(&app, &headers, logout).await,
+    }
+}
+
+/// `POST /logout`
+pub(crate) async fn logout(
+    State(app): State<App>,
+    headers: HeaderMap,
+    form: Submitted<LogoutForm>,
+) -> Response {
+    let Ok(Form(form)) = form else { return malformed().into_response() };
+    // A page of another site sends no Lax cookie; clearing it would sign the person out all the
+    // same.
+    if is_foreign_form(&app, &headers) {
+        return foreign_form().into_response();
+    }
+    match app.sessions.find(&headers, app.server.now()).await {
+        Ok(Some(session)) if !session.is_csrf_token("logout", &form.csrf) => {
+            return foreign_form().into_response();
+        }
+        Ok(_) => {}
+        Err(error) => return unavailable(&error).into_response(),
+    }
+    let logout = match form.ticket.as_str() {
+        "" => None,
+        // A ticket that has grown old still means that the person wants to be signed out.
+        ticket => app.server.resume_logout(ticket).await.ok(),
+    };
+    end(&app, &headers, logout).await
+}
+
+fn confirmation(session: &SignedIn, logout: Option<&Logout>) -> Reply {
+    let page = pages::SignOut {
+        ticket: logout.map_or("", Logout::ticket),
+        csrf: &session.csrf_token("logout"),
+        client: logout.and_then(Logout::client).map(ClientView::from),
+        user: &session.user,
+    };
+    Reply::page(render(&page))
+}
+
+/// Ends the session and sends the person on.
+async fn end(app: &App, headers: &HeaderMap, logout: Option<Logout>) -> Response {
+    if let Err(error) = app.sessions.end(headers).await {
+        return unavailable(&error).into_response();
+    }
+    let onward = match logout.and_then(Logout::finish) {
+        Some(response) => Reply::from(response),
+        None => Reply::page(render(&pages::SignedOut)),
+    };
+    with_cookie(onward, &app.sessions.clear_cookie())
+}
