@@ -21,6 +21,13 @@ pub enum Event<'a> {
         /// The client.
         client_id: &'a str,
     },
+    /// A person took their consent back, and what the client held of them ended.
+    ConsentWithdrawn {
+        /// The client.
+        client_id: &'a str,
+        /// Who took it back.
+        subject: &'a str,
+    },
     /// A code was exchanged for tokens.
     CodeRedeemed {
         /// The grant.

@@ -15,7 +15,7 @@ use crate::issuer::Issuer;
 use crate::keys::{KeyError, KeyInfo, Keys, Ring};
 use crate::limit::RateLimit;
 use crate::policy::Policy;
-use crate::store::{ClientStore, Owner, StoreError, TokenStore};
+use crate::store::{ClientStore, Owner, Remembered, StoreError, TokenStore};
 use crate::subject::{SubjectStatus, Subjects};
 
 /// An authorization server for one issuer. Cheap to clone; clones are the same server.
@@ -193,6 +193,39 @@ impl AuthorizationServer {
     /// When the store fails; some grants may be revoked then.
     pub async fn revoke_all(&self, of: &Owner) -> Result<u64, StoreError> {
         self.0.tokens.revoke(of, self.now()).await
+    }
+
+    /// What a subject lets clients have without being asked again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn consents(&self, subject: &str) -> Result<Vec<Remembered>, StoreError> {
+        const PAGE: usize = 200;
+        let mut consents: Vec<Remembered> = Vec::new();
+        loop {
+            let after = consents.last().map(|consent| consent.client_id.clone());
+            let page = self.0.tokens.consents(self.issuer(), subject, after.as_deref(), PAGE);
+            let page = page.await?;
+            let more = page.len() == PAGE;
+            consents.extend(page);
+            if !more {
+                return Ok(consents);
+            }
+        }
+    }
+
+    /// Takes a consent back: the client must ask again, and what it holds of this subject ends.
+    ///
+    /// # Errors
+    /// When the store fails; the consent may be forgotten then, and some grants revoked.
+    pub async fn withdraw(&self, subject: &str, client_id: &str) -> Result<(), StoreError> {
+        let (issuer, subject) = (self.issuer().clone(), subject.to_owned());
+        // The consent first: otherwise a visit in between would be let in by it.
+        self.0.tokens.forget(&issuer, &subject, client_id).await?;
+        let owner = Owner::SubjectAndClient(issuer, subject.clone(), client_id.to_owned());
+        self.revoke_all(&owner).await?;
+        self.emit(&Event::ConsentWithdrawn { client_id, subject: &subject });
+        Ok(())
     }
 
     /// Publishes new keys now. They begin to sign after [`Policy::publish_keys_ahead`], so that

@@ -193,6 +193,31 @@ impl TokenStore for Sqlite {
         self.read(move |connection| consent_of(connection, &issuer, &subject, &client_id)).await
     }
 
+    async fn consents(
+        &self,
+        issuer: &Issuer,
+        subject: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Remembered>, StoreError> {
+        let (issuer, subject, after) =
+            (issuer.clone(), subject.to_owned(), after.unwrap_or("").to_owned());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.read(move |connection| {
+            let sql = "SELECT scope, granted_at, client_id FROM remembered
+                       WHERE issuer = ?1 AND subject = ?2 AND client_id > ?3
+                       ORDER BY client_id LIMIT ?4";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params![issuer.as_str(), subject, after, limit])?;
+            let mut consents = Vec::new();
+            while let Some(row) = rows.next()? {
+                consents.push(consent(&issuer, &subject, &row.get::<_, String>(2)?, row)?);
+            }
+            Ok(consents)
+        })
+        .await
+    }
+
     async fn forget(
         &self,
         issuer: &Issuer,
@@ -273,17 +298,25 @@ fn consent_of(
 ) -> Result<Option<Remembered>, Failure> {
     let sql = "SELECT scope, granted_at FROM remembered
                WHERE issuer = ?1 AND subject = ?2 AND client_id = ?3";
-    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row([issuer.as_str(), subject, client_id], read).optional()?;
-    let Some((scope, granted_at)) = found else { return Ok(None) };
-    Ok(Some(Remembered {
+    let mut rows = statement.query([issuer.as_str(), subject, client_id])?;
+    rows.next()?.map(|row| consent(issuer, subject, client_id, row)).transpose()
+}
+
+/// A consent from a row that begins with its scope and time.
+fn consent(
+    issuer: &Issuer,
+    subject: &str,
+    client_id: &str,
+    row: &Row<'_>,
+) -> Result<Remembered, Failure> {
+    Ok(Remembered {
         issuer: issuer.clone(),
         subject: subject.to_owned(),
         client_id: client_id.to_owned(),
-        scope: Scope::try_from(scope).map_err(StoreError::new)?,
-        granted_at: Time::from_millis(granted_at),
-    }))
+        scope: Scope::try_from(row.get::<_, String>(0)?).map_err(StoreError::new)?,
+        granted_at: Time::from_millis(row.get(1)?),
+    })
 }
 
 #[async_trait]

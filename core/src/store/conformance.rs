@@ -81,6 +81,7 @@ macro_rules! store_conformance {
             an_insertion_answers_the_grant_that_stands
             a_consent_is_stored_with_its_grant_and_merged
             a_forgotten_consent_is_gone
+            consents_are_listed_by_subject_in_order
             owners_list_their_grants_in_order
             owners_revoke_their_grants_and_no_others
             many_grants_are_revoked_and_purged_whole
@@ -463,6 +464,31 @@ pub fn a_forgotten_consent_is_gone<B: Backend>() {
     block_on(TokenStore::insert(&store, grant(2), Some(remembered("ann", "email")))).unwrap();
     let found = block_on(store.remembered(&issuer(), "ann", "client_a")).unwrap().unwrap();
     assert_eq!(found.scope.to_string(), "email");
+}
+
+/// A person sees what they let each client have, page by page, and nobody else's.
+pub fn consents_are_listed_by_subject_in_order<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in [3, 1, 2] {
+        for (k, subject) in ["ann", "bob"].iter().enumerate() {
+            let consent =
+                Remembered { client_id: format!("client_{n}"), ..remembered(subject, "openid") };
+            let grant = grant(n * 2 + k as u32);
+            block_on(TokenStore::insert(&store, grant, Some(consent))).unwrap();
+        }
+    }
+    let list = |subject, after, limit| -> Vec<String> {
+        let listed = block_on(store.consents(&issuer(), subject, after, limit)).unwrap();
+        assert!(listed.iter().all(|consent| consent.subject == subject));
+        listed.into_iter().map(|consent| consent.client_id).collect()
+    };
+    assert_eq!(list("ann", None, 9), ["client_1", "client_2", "client_3"]);
+    assert_eq!(list("ann", Some("client_1"), 1), ["client_2"]);
+    assert!(list("nobody", None, 9).is_empty());
+    assert!(block_on(store.consents(&other_issuer(), "ann", None, 9)).unwrap().is_empty());
+    block_on(store.forget(&issuer(), "ann", "client_2")).unwrap();
+    assert_eq!(list("ann", None, 9), ["client_1", "client_3"]);
 }
 
 /// Thirty grants of two subjects, two clients and three sessions.

@@ -206,6 +206,22 @@ impl TokenStore for Memory {
         Ok(self.tables().remembered.get(&key).cloned())
     }
 
+    async fn consents(
+        &self,
+        issuer: &Issuer,
+        subject: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Remembered>, StoreError> {
+        let tables = self.tables();
+        let consents = tables.remembered.values().filter(|consent| {
+            consent.issuer == *issuer
+                && consent.subject == subject
+                && after.is_none_or(|after| consent.client_id.as_str() > after)
+        });
+        Ok(consents.take(limit).cloned().collect())
+    }
+
     async fn forget(
         &self,
         issuer: &Issuer,

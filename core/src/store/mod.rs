@@ -168,6 +168,16 @@ pub trait TokenStore: Send + Sync + 'static {
         client_id: &str,
     ) -> Result<Option<Remembered>, StoreError>;
 
+    /// What this subject lets clients have, in the order of the clients' ids, after `after`, `limit`
+    /// at most.
+    async fn consents(
+        &self,
+        issuer: &Issuer,
+        subject: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Remembered>, StoreError>;
+
     /// Forgets a consent. False when none was remembered.
     async fn forget(
         &self,

@@ -308,3 +308,25 @@ fn a_store_that_fails_at_approval_grants_nothing() {
     assert!(world.grants().is_empty());
     assert!(parameter(&world.approve(&ticket), "code").is_some());
 }
+
+#[test]
+fn a_withdrawn_consent_ends_what_the_client_held_and_is_asked_again() {
+    let world = World::new();
+    let ticket = world.ticket(THIRD, &[]);
+    let code = parameter(&world.approve(&ticket), "code").unwrap();
+    let tokens = json_body(&world.redeem(THIRD, &code));
+    let other = world.tokens(SPA);
+    let consents = block_on(world.server.consents("ann")).unwrap();
+    assert_eq!(consents.len(), 1);
+    assert_eq!(
+        (consents[0].client_id.as_str(), consents[0].scope.to_string()),
+        (THIRD, "openid profile email".into())
+    );
+    block_on(world.server.withdraw("ann", THIRD)).unwrap();
+    assert!(block_on(world.server.consents("ann")).unwrap().is_empty());
+    assert!(!world.is_alive(&str_of(&tokens, "access_token")));
+    assert!(world.is_alive(&str_of(&other, "access_token")));
+    assert!(world.saw("ConsentWithdrawn"));
+    let again = world.proceed(&world.ticket(THIRD, &[]), Some(world.session()));
+    assert!(matches!(again, Next::Consent(_)));
+}

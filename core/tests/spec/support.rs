@@ -146,6 +146,16 @@ impl TokenStore for Counting {
         self.count()?;
         self.inner.remembered(issuer, subject, client_id).await
     }
+    async fn consents(
+        &self,
+        issuer: &grantor::Issuer,
+        subject: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Remembered>, StoreError> {
+        self.count()?;
+        self.inner.consents(issuer, subject, after, limit).await
+    }
     async fn forget(
         &self,
         issuer: &grantor::Issuer,

@@ -43,7 +43,8 @@ CREATE TABLE sessions (
     auth_time  INTEGER NOT NULL,
     last_seen  INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    user_agent TEXT
+    user_agent TEXT,
+    peer       TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_user ON sessions (user_id);
 CREATE INDEX sessions_by_end ON sessions (expires_at);

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::limits::LoginLimit;
 use crate::passwords::Passwords;
 use crate::session::Sessions;
-use crate::{api, pages, sign_in, sign_out};
+use crate::{account, api, pages, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -61,6 +61,7 @@ impl App {
             .route("/", get(home))
             .route("/login", get(sign_in::show_login).post(sign_in::login))
             .route("/consent", get(sign_in::show_consent).post(sign_in::decide))
+            .route("/account", get(account::show).post(account::change))
             .route("/logout", get(sign_out::show_logout).post(sign_out::logout))
             .route("/assets/style.css", get(style))
             .route("/health", get(api::health))

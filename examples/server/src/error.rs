@@ -38,13 +38,27 @@ fn listen_mend(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// The server's own tables could not be asked.
+/// A database could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the database failed: {0}")]
-pub(crate) struct StoreFailed(#[from] grantor_sqlite::WriteError);
+pub(crate) struct StoreFailed(String);
+
+impl StoreFailed {
+    /// A failure of the engine's store, with its reason.
+    pub(crate) fn of_engine(error: &grantor::store::StoreError) -> Self {
+        let source = std::error::Error::source(error);
+        Self(source.map_or_else(|| error.to_string(), ToString::to_string))
+    }
+}
+
+impl From<grantor_sqlite::WriteError> for StoreFailed {
+    fn from(error: grantor_sqlite::WriteError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl From<rusqlite::Error> for StoreFailed {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.into())
+        Self(error.to_string())
     }
 }

@@ -24,6 +24,9 @@ impl Events for Logged {
             }
             Event::CodeRedeemed { grant, client_id } => info!(%grant, client_id, "code redeemed"),
             Event::Refreshed { grant, client_id } => info!(%grant, client_id, "refreshed"),
+            Event::ConsentWithdrawn { client_id, subject } => {
+                info!(client_id, subject, "consent withdrawn");
+            }
             Event::DeniedByUser { client_id } => info!(client_id, "refused by the person"),
             Event::ClientCredentialsIssued { client_id } => {
                 info!(client_id, "token issued to a client on its own behalf");

@@ -3,6 +3,7 @@
 //! It owns what an engine must not: people and their passwords, sessions, pages, and an API for
 //! administrators.
 
+mod account;
 mod accounts;
 mod api;
 mod app;

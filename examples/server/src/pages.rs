@@ -44,6 +44,33 @@ pub(crate) struct SignOut<'a> {
 pub(crate) struct SignedOut;
 
 #[derive(Template)]
+#[template(path = "account.html")]
+pub(crate) struct AccountView<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) csrf: &'a str,
+    pub(crate) sessions: Vec<SessionView>,
+    pub(crate) consents: Vec<ConsentView>,
+}
+
+/// A session in words.
+pub(crate) struct SessionView {
+    pub(crate) id: String,
+    pub(crate) is_current: bool,
+    pub(crate) agent: String,
+    pub(crate) peer: String,
+    pub(crate) since: String,
+    pub(crate) seen: String,
+}
+
+/// A remembered consent in words.
+pub(crate) struct ConsentView {
+    pub(crate) client_id: String,
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<ScopeView>,
+    pub(crate) since: String,
+}
+
+#[derive(Template)]
 #[template(path = "home.html")]
 pub(crate) struct Home<'a> {
     pub(crate) issuer: &'a str,

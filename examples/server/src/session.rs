@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use crate::accounts::{Accounts, User};
 use crate::config::Lifetimes;
 use crate::error::StoreFailed;
+use crate::sign_in::Peer;
 
 /// The cookie's name. It is part of the documented contract, so it has no `__Host-` prefix; the
 /// attributes are the ones that the prefix would demand.
@@ -29,6 +30,18 @@ pub(crate) struct Sessions {
     absolute: Duration,
     idle: Duration,
     secure: bool,
+}
+
+/// A session as its person sees it in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// A part of a hash: it names the session and opens nothing.
+    pub(crate) id: String,
+    pub(crate) created_at: Time,
+    pub(crate) last_seen: Time,
+    pub(crate) expires_at: Time,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) peer: Option<String>,
 }
 
 /// A live session.
@@ -51,6 +64,7 @@ impl Sessions {
     pub(crate) async fn open(
         &self,
         user: User,
+        Peer(peer): Peer,
         headers: &HeaderMap,
         now: Time,
     ) -> Result<SignedIn, StoreFailed> {
@@ -61,6 +75,7 @@ impl Sessions {
         let agent = headers.get("user-agent").and_then(|value| value.to_str().ok());
         let agent = agent.map(|agent| agent.chars().take(200).collect::<String>());
         let (id, user_id) = (row_id(token.expose()), user.id.clone());
+        let peer = peer.map(|peer| peer.to_string());
         let expires_at = now.plus(self.absolute);
         self.accounts
             .0
@@ -70,9 +85,9 @@ impl Sessions {
                            (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT 20)";
                 connection.execute(sql, [now.millis()])?;
                 let sql = "INSERT INTO sessions
-                           (id, user_id, auth_time, last_seen, expires_at, user_agent)
-                           VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
-                let row = params![id, user_id, now.millis(), expires_at.millis(), agent];
+                           (id, user_id, auth_time, last_seen, expires_at, user_agent, peer)
+                           VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)";
+                let row = params![id, user_id, now.millis(), expires_at.millis(), agent, peer];
                 connection.execute(sql, row)?;
                 Ok::<_, StoreFailed>(())
             })
@@ -134,6 +149,50 @@ impl Sessions {
             .await
     }
 
+    /// A person's live sessions, the newest first.
+    pub(crate) async fn list(&self, user: &User, now: Time) -> Result<Vec<Listed>, StoreFailed> {
+        let (user_id, valid_from, idle) = (user.id.clone(), user.valid_from, self.idle);
+        self.accounts
+            .0
+            .read(move |connection| {
+                let sql = "SELECT id, auth_time, last_seen, expires_at, user_agent, peer
+                           FROM sessions WHERE user_id = ?1 AND expires_at > ?2
+                             AND last_seen > ?3 AND auth_time >= ?4
+                           ORDER BY auth_time DESC LIMIT 200";
+                let (now, seen) = (now.millis(), now.minus(idle).millis());
+                let mut statement = connection.prepare_cached(sql)?;
+                let key = params![user_id, now, seen, valid_from.millis()];
+                let listed = statement.query_map(key, |row| {
+                    let time = |at| Ok::<_, rusqlite::Error>(Time::from_millis(row.get(at)?));
+                    Ok(Listed {
+                        id: public_id(&row.get::<_, [u8; 32]>(0)?),
+                        created_at: time(1)?,
+                        last_seen: time(2)?,
+                        expires_at: time(3)?,
+                        user_agent: row.get(4)?,
+                        peer: row.get(5)?,
+                    })
+                })?;
+                Ok(listed.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Ends one of a person's sessions. False when they have none of this id.
+    pub(crate) async fn end_one(&self, user: &User, id: &str) -> Result<bool, StoreFailed> {
+        let Some(id) = BASE64_URL_SAFE_NO_PAD.decode(id).ok().filter(|id| id.len() == 16) else {
+            return Ok(false);
+        };
+        let user_id = user.id.clone();
+        self.accounts
+            .0
+            .write(move |connection| {
+                let sql = "DELETE FROM sessions WHERE user_id = ?1 AND substr(id, 1, 16) = ?2";
+                Ok(connection.execute(sql, params![user_id, id])? > 0)
+            })
+            .await
+    }
+
     /// The cookie that carries the session.
     pub(crate) fn set_cookie(&self, session: &SignedIn) -> String {
         self.cookie(session.token.expose(), self.absolute.as_secs())
@@ -153,6 +212,11 @@ impl Sessions {
 }
 
 impl SignedIn {
+    /// How [`Listed::id`] names this session.
+    pub(crate) fn public_id(&self) -> String {
+        public_id(&row_id(self.token.expose()))
+    }
+
     /// The session as the engine sees it.
     pub(crate) fn to_engine(&self) -> grantor::Session {
         // The id that the engine gets is a hash already, and it hashes it again for `sid`.
@@ -175,6 +239,10 @@ impl SignedIn {
     pub(crate) fn is_csrf_token(&self, purpose: &str, presented: &str) -> bool {
         self.csrf_token(purpose).as_bytes().ct_eq(presented.as_bytes()).into()
     }
+}
+
+fn public_id(row_id: &[u8; 32]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(row_id.get(..16).unwrap_or_default())
 }
 
 /// At rest is a hash: who reads the table cannot take a session over.

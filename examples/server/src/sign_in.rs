@@ -307,7 +307,7 @@ pub(crate) async fn authenticate(
     };
     // A session that the browser brought along ends: it may have been planted.
     app.sessions.end(headers).await?;
-    Ok(app.sessions.open(user, headers, now).await?)
+    Ok(app.sessions.open(user, Peer(peer), headers, now).await?)
 }
 
 /// Where a request comes from, as far as the connection tells.

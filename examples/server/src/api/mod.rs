@@ -4,6 +4,7 @@ mod auth;
 mod clients;
 mod problem;
 mod profile;
+mod sessions;
 
 use axum::Router;
 use axum::extract::State;
@@ -33,6 +34,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/admin/clients/{id}/rotate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/regenerate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/revoke", post(clients::revoke))
+        .route("/me/sessions", get(sessions::list))
+        .route("/me/sessions/{id}", delete(sessions::end))
         .merge(profile::router())
         .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)

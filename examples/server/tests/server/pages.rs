@@ -287,3 +287,46 @@ fn an_application_signs_its_own_person_out_and_a_stranger_must_ask() {
     // Without a session there is nothing to ask.
     assert!(with(&fresh).text.contains("You have been signed out"));
 }
+
+#[test]
+fn a_person_sees_their_sessions_and_consents_and_ends_them() {
+    let server = Server::new();
+    let client = third_party(&server, "Shop");
+    let (here, there) =
+        (server.login(&server.person()).cookie(), server.login(&server.person()).cookie());
+    let (me, other) = ([("cookie", here.as_str())], [("cookie", there.as_str())]);
+    let login = server.get(&server.authorize_url(&client), &[]);
+    let ticket = login.header("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+    let csrf = field(&server.get(&format!("/consent?ticket={ticket}"), &me).text, "csrf");
+    let fields = [("ticket", ticket.as_str()), ("csrf", &csrf), ("decision", "allow")];
+    let code = server.form_with("/consent", &me, &fields).parameter("code").unwrap();
+    let tokens = server.redeem(&client, &code).json();
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+
+    let account = server.get("/account", &me);
+    assert!(account.text.contains("Shop") && account.text.contains("This browser"));
+    let csrf = field(&account.text, "csrf");
+    let post = |csrf: &str, name: &str, value: &str| {
+        server.form_with("/account", &me, &[("csrf", csrf), (name, value)]).status
+    };
+    assert_eq!(post("guess", "client_id", &client), 403);
+    assert_eq!(server.get("/oauth2/userinfo", &[("authorization", &bearer)]).status, 200);
+    assert_eq!(post(&csrf, "client_id", &client), 303);
+    assert_eq!(server.get("/oauth2/userinfo", &[("authorization", &bearer)]).status, 401);
+    assert!(!server.get("/account", &me).text.contains("Shop"));
+
+    let listed = server.get("/v1/me/sessions", &me).json();
+    let sessions = listed["data"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    let not_here = sessions.iter().find(|session| session["current"] == false).unwrap();
+    assert_eq!(not_here["ipAddress"], "127.0.0.1");
+    let path = format!("/v1/me/sessions/{}", not_here["id"].as_str().unwrap());
+    // Somebody else's session is none of mine.
+    let admin = server.admin_cookie();
+    assert_eq!(server.send("DELETE", &path, &[("cookie", &admin)], "").status, 404);
+    assert_eq!(server.send("DELETE", &path, &me, "").status, 204);
+    assert_eq!(server.get("/v1/me/profile", &other).status, 401);
+    assert_eq!(server.get("/v1/me/profile", &me).status, 200);
+    assert_eq!(server.get("/v1/me/sessions", &[]).status, 401);
+    assert_eq!(server.get("/account", &[]).header("location"), Some("/login"));
+}
