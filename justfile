@@ -29,6 +29,13 @@ features:
     cargo check -p grantor-sqlite
     cargo check -p grantor-axum
 
+# The oldest rusqlite of the range, in a copy: an application may hold it back.
+rusqlite-range:
+    rm -rf target/range/tree && mkdir -p target/range/tree
+    git ls-files | grep -v '^e2e/' | tar -cf - -T - | tar -xf - -C target/range/tree
+    cd target/range/tree && cargo update -q -p rusqlite --precise 0.39.0
+    cd target/range/tree && CARGO_TARGET_DIR=../target cargo test -q -p grantor-sqlite
+
 # The core stays free of runtimes, frameworks and databases.
 tree:
     @! cargo tree -p grantor --edges normal --prefix none | grep -E '^(tokio|async-std|smol|hyper|axum|actix|http|rusqlite|libsqlite3-sys|sled|reqwest) '

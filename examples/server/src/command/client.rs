@@ -1,7 +1,9 @@
 //! `grantor-server client`
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
-use grantor::{Client, GrantType, Scope, Secret};
+use grantor::{AuthorizationServer, Client, GrantType, Scope, Secret};
 use serde_json::json;
 
 use super::{Opened, open_existing, say};
@@ -22,7 +24,26 @@ pub(crate) enum Verb {
     List(OfOrganisation),
     /// Show one client as JSON
     #[command(after_help = "Example:\n  grantor-server client show --org acme client_3f6c…")]
-    Show(Show),
+    Show(One),
+    /// Change a client; what is not named stays
+    #[command(after_help = "Examples:\n  \
+        grantor-server client edit --org acme client_3f6c… --redirect-uri https://shop.example/callback\n  \
+        grantor-server client edit --org acme client_3f6c… --active false")]
+    Edit(Edit),
+    /// Give a client a new secret and print it, once; the old one stops at once, or after a while
+    #[command(
+        after_help = "Example:\n  grantor-server client rotate-secret --org acme client_3f6c… --overlap 3600"
+    )]
+    RotateSecret {
+        #[command(flatten)]
+        one: One,
+        /// For how many seconds the old secret goes on working
+        #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+        overlap: u64,
+    },
+    /// Remove a client for good, with everything that it holds
+    #[command(after_help = "Example:\n  grantor-server client remove --org acme client_3f6c…")]
+    Remove(One),
 }
 
 #[derive(Args)]
@@ -33,7 +54,7 @@ pub(crate) struct OfOrganisation {
 }
 
 #[derive(Args)]
-pub(crate) struct Show {
+pub(crate) struct One {
     #[command(flatten)]
     of: OfOrganisation,
     /// The clientId
@@ -50,107 +71,173 @@ pub(crate) struct Add {
     /// A browser or mobile application, which can keep no secret
     #[arg(long)]
     public: bool,
-    /// Where codes are sent; repeat for more
-    #[arg(long = "redirect-uri", value_name = "URI")]
-    redirect_uris: Vec<String>,
-    /// An origin whose pages may call the token endpoint; repeat for more
-    #[arg(long = "origin", value_name = "ORIGIN")]
-    origins: Vec<String>,
-    /// The scopes that it may have
-    #[arg(long, default_value = "openid profile email")]
-    scope: String,
-    /// What it may do at the token endpoint; repeat for more
-    #[arg(long = "grant-type", value_name = "TYPE", default_values = ["authorization_code", "refresh_token"])]
-    grant_types: Vec<String>,
+    #[command(flatten)]
+    fields: Fields,
     /// Your own application: nobody is asked for consent
     #[arg(long)]
     first_party: bool,
 }
 
-pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
-    let Opened { server, accounts, .. } = open_existing(&config).await?;
-    let organisation = |slug: String| {
-        let accounts = accounts.clone();
-        async move {
-            let found = accounts.organisation(&slug).await?;
-            found.ok_or_else(|| Fatal::Say(format!("there is no organisation {slug:?}")))
+#[derive(Args)]
+pub(crate) struct Edit {
+    #[command(flatten)]
+    one: One,
+    /// The name that people are shown
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
+    /// Your own application: nobody is asked for consent
+    #[arg(long, value_name = "BOOL")]
+    first_party: Option<bool>,
+    /// Off ends everything that the client holds
+    #[arg(long, value_name = "BOOL")]
+    active: Option<bool>,
+}
+
+/// What both adding and editing take. Naming a list replaces the whole of it.
+#[derive(Args)]
+struct Fields {
+    /// Where codes are sent; repeat for more
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+    /// Where people may be sent after signing out; repeat for more
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
+    /// An origin whose pages may call the token endpoint; repeat for more
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// The scopes that it may have [a new client: "openid profile email"]
+    #[arg(long)]
+    scope: Option<String>,
+    /// What it may do at the token endpoint; repeat for more [a new client: authorization_code
+    /// and refresh_token]
+    #[arg(long = "grant-type", value_name = "TYPE")]
+    grant_types: Vec<String>,
+}
+
+impl Fields {
+    fn apply(self, client: &mut Client, known: &Scope) -> Result<(), Fatal> {
+        let replace = |list: &mut Vec<String>, with: Vec<String>| {
+            if !with.is_empty() {
+                *list = with;
+            }
+        };
+        replace(&mut client.redirect_uris, self.redirect_uris);
+        replace(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uris);
+        replace(&mut client.allowed_origins, self.origins);
+        if let Some(text) = self.scope {
+            let scope = Scope::parse(&text).map_err(|error| Fatal::Say(error.to_string()))?;
+            if !scope.is_within(known) {
+                let unknown = scope.without(known);
+                return Err(Fatal::Say(format!(
+                    "the scope {unknown} is unknown. Add it to `scopes` in the configuration, or \
+                     use: {known}"
+                )));
+            }
+            client.scope = scope;
         }
-    };
+        if !self.grant_types.is_empty() {
+            let parse = |name: &String| {
+                name.parse::<GrantType>().map_err(|_| {
+                    Fatal::Say(format!(
+                        "{name:?} is no grant type: use authorization_code, refresh_token or \
+                         client_credentials"
+                    ))
+                })
+            };
+            client.grant_types = self.grant_types.iter().map(parse).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
+    let opened = open_existing(&config).await?;
+    let server = &opened.server;
     match verb {
         Verb::Add(add) => {
-            let organisation = organisation(add.of.org.clone()).await?;
-            let known = &server.policy().scopes;
-            let client = new_client(add, &organisation, known)?;
+            let organisation = opened.organisation(&add.of.org).await?;
+            let mut client = match add.public {
+                true => Client::public(new_client_id(), add.name),
+                false => Client::confidential(new_client_id(), add.name, &Secret::new("")),
+            };
+            client.tenant = Some(organisation.id.clone());
+            client.scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
+            client.first_party = add.first_party;
+            add.fields.apply(&mut client, &server.policy().scopes)?;
             let created = server.clients().create(client).await?;
-            let mut shown = describe_client(&created.client, &organisation);
-            if let (Some(secret), Some(members)) = (created.client_secret, shown.as_object_mut()) {
-                members.insert("clientSecret".into(), json!(secret.expose()));
-            }
-            print(&shown);
+            print(&created.client, &organisation, created.client_secret.as_ref());
         }
-        Verb::List(of) => {
-            let organisation = organisation(of.org).await?;
-            let mut after: Option<String> = None;
-            loop {
-                let clients = server.clients();
-                let page = clients.list(Some(&organisation.id), after.as_deref(), 200).await;
-                let page = page.map_err(grantor::RegistryError::from)?;
-                for client in &page {
-                    let kind = if client.is_public() { "public" } else { "confidential" };
-                    let state = if client.active { "" } else { "   (revoked)" };
-                    let (id, name) = (&client.client_id, &client.client_name);
-                    say(format_args!("{id}   {kind:12}   {name}{state}"));
-                }
-                match page.last() {
-                    Some(last) => after = Some(last.client_id.clone()),
-                    None => return Ok(()),
-                }
-            }
+        Verb::List(of) => list(server, &opened.organisation(&of.org).await?).await?,
+        Verb::Show(one) => {
+            let (client, organisation) = find(&opened, &one).await?;
+            print(&client, &organisation, None);
         }
-        Verb::Show(Show { of, client_id }) => {
-            let organisation = organisation(of.org).await?;
-            let found = server.clients().find(&client_id).await;
-            let found = found.map_err(grantor::RegistryError::from)?;
-            let client = found
-                .filter(|client| client.tenant.as_ref() == Some(&organisation.id))
-                .ok_or_else(|| {
-                    let slug = &organisation.slug;
-                    Fatal::Say(format!("the organisation {slug} has no client {client_id:?}"))
-                })?;
-            print(&describe_client(&client, &organisation));
+        Verb::Edit(edit) => {
+            let (mut client, organisation) = find(&opened, &edit.one).await?;
+            client.client_name = edit.name.unwrap_or(client.client_name);
+            client.first_party = edit.first_party.unwrap_or(client.first_party);
+            edit.fields.apply(&mut client, &server.policy().scopes)?;
+            let switch_off = edit.active == Some(false);
+            client.active = client.active || edit.active == Some(true);
+            server.clients().update(client).await?;
+            if switch_off {
+                server.clients().revoke(&edit.one.client_id).await?;
+            }
+            let (client, _) = find(&opened, &edit.one).await?;
+            print(&client, &organisation, None);
+        }
+        Verb::RotateSecret { one, overlap } => {
+            let (client, organisation) = find(&opened, &one).await?;
+            let overlap = Duration::from_secs(overlap);
+            let secret = server.clients().rotate_secret(&client.client_id, overlap).await?;
+            print(&client, &organisation, Some(&secret));
+        }
+        Verb::Remove(one) => {
+            let (client, _) = find(&opened, &one).await?;
+            server.clients().remove(&client.client_id).await?;
+            say(format_args!("Removed {}; its tokens are dead.", client.client_id));
         }
     }
     Ok(())
 }
 
-fn new_client(add: Add, organisation: &Organisation, known: &Scope) -> Result<Client, Fatal> {
-    let client_id = new_client_id();
-    let mut client = match add.public {
-        true => Client::public(client_id, add.name),
-        false => Client::confidential(client_id, add.name, &Secret::new("")),
-    };
-    client.tenant = Some(organisation.id.clone());
-    client.redirect_uris = add.redirect_uris;
-    client.allowed_origins = add.origins;
-    client.scope = Scope::parse(&add.scope).map_err(|error| Fatal::Say(error.to_string()))?;
-    if !client.scope.is_within(known) {
-        let unknown = client.scope.without(known);
-        return Err(Fatal::Say(format!(
-            "the scope {unknown} is unknown. Add it to `scopes` in the configuration, or use: {known}"
-        )));
+async fn list(server: &AuthorizationServer, organisation: &Organisation) -> Result<(), Fatal> {
+    let mut after: Option<String> = None;
+    loop {
+        let clients = server.clients();
+        let page = clients.list(Some(&organisation.id), after.as_deref(), 200).await;
+        let page = page.map_err(grantor::RegistryError::from)?;
+        for client in &page {
+            let kind = if client.is_public() { "public" } else { "confidential" };
+            let state = if client.active { "" } else { "   (revoked)" };
+            let (id, name) = (&client.client_id, &client.client_name);
+            say(format_args!("{id}   {kind:12}   {name}{state}"));
+        }
+        match page.last() {
+            Some(last) => after = Some(last.client_id.clone()),
+            None => return Ok(()),
+        }
     }
-    let parse = |name: &String| {
-        name.parse::<GrantType>().map_err(|_| {
-            Fatal::Say(format!(
-                "{name:?} is no grant type: use authorization_code, refresh_token or client_credentials"
-            ))
-        })
-    };
-    client.grant_types = add.grant_types.iter().map(parse).collect::<Result<_, _>>()?;
-    client.first_party = add.first_party;
-    Ok(client)
 }
 
-fn print(shown: &serde_json::Value) {
+async fn find(opened: &Opened, one: &One) -> Result<(Client, Organisation), Fatal> {
+    let organisation = opened.organisation(&one.of.org).await?;
+    let found = opened.server.clients().find(&one.client_id).await;
+    let found = found.map_err(grantor::RegistryError::from)?;
+    let client = found.filter(|client| client.tenant.as_ref() == Some(&organisation.id));
+    let client = client.ok_or_else(|| {
+        let (slug, id) = (&organisation.slug, &one.client_id);
+        Fatal::Say(format!("the organisation {slug} has no client {id:?}"))
+    })?;
+    Ok((Client::clone(&client), organisation))
+}
+
+fn print(client: &Client, organisation: &Organisation, secret: Option<&Secret>) {
+    let mut shown = describe_client(client, organisation);
+    if let (Some(secret), Some(members)) = (secret, shown.as_object_mut()) {
+        members.insert("clientSecret".into(), json!(secret.expose()));
+    }
     say(format_args!("{shown:#}"));
 }

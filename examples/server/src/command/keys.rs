@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
+use grantor::AuthorizationServer;
 
 use super::{Opened, open_existing, say};
 use crate::config::Config;
@@ -13,6 +14,9 @@ pub(crate) enum Verb {
     /// every client can know them
     #[command(after_help = "Example:\n  grantor-server keys rotate")]
     Rotate,
+    /// Show the published keys
+    #[command(after_help = "Example:\n  grantor-server keys list")]
+    List,
 }
 
 pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
@@ -33,11 +37,18 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
                     "Keys that were made before begin to sign at {at}; until then none are added."
                 ));
             }
-            for key in server.key_infos() {
-                let now = if key.signs_now { "signs now" } else { "" };
-                say(format_args!("  {}   {:5}   {now}", key.kid, key.algorithm.as_str()));
-            }
+            list(&server);
         }
+        Verb::List => list(&server),
     }
     Ok(())
+}
+
+fn list(server: &AuthorizationServer) {
+    for key in server.key_infos() {
+        let from = DateTime::<Utc>::from(key.active_from);
+        let from = from.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let now = if key.signs_now { "   signs now" } else { "" };
+        say(format_args!("  {}   {:5}   from {from}{now}", key.kid, key.algorithm.as_str()));
+    }
 }

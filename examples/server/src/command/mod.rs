@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use grantor::AuthorizationServer;
+use grantor::store::TokenStore as _;
 use grantor_sqlite::Sqlite;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Organisation};
 use crate::config::Config;
-use crate::error::Fatal;
+use crate::error::{Fatal, StoreFailed};
 use crate::limits::ClientLimit;
 use crate::{events, pages};
 
@@ -51,9 +52,15 @@ enum Command {
     /// Add and change people
     #[command(subcommand)]
     User(user::Verb),
-    /// Change the signing keys
+    /// Show and change the signing keys
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Delete grants that have ended; a running server does so by itself
+    #[command(after_help = "Example:\n  grantor-server purge")]
+    Purge,
+    /// Check the configuration and show what follows from it
+    #[command(after_help = "Example:\n  grantor-server check-config --config /etc/grantor.toml")]
+    CheckConfig,
 }
 
 /// Runs a command to its end.
@@ -67,8 +74,36 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
             Command::Client(verb) => client::run(config, verb).await,
             Command::User(verb) => user::run(config, verb).await,
             Command::Keys(verb) => keys::run(config, verb).await,
+            Command::Purge => purge(config).await,
+            Command::CheckConfig => check_config(&config),
         }
     })
+}
+
+/// In batches, so that a running server can write in between.
+async fn purge(config: Config) -> Result<(), Fatal> {
+    const BATCH: usize = 1000;
+    let Opened { server, store, .. } = open_existing(&config).await?;
+    let mut purged = 0;
+    loop {
+        let batch = store.purge(server.now(), BATCH).await;
+        let batch = batch.map_err(|error| StoreFailed::of_engine(&error))?;
+        purged += batch;
+        if batch < BATCH {
+            say(format_args!("Deleted {purged} grants that had ended."));
+            return Ok(());
+        }
+        eprint!("\rDeleted {purged} so far");
+    }
+}
+
+fn check_config(config: &Config) -> Result<(), Fatal> {
+    config.policy()?;
+    say(format_args!("The configuration is sound."));
+    say(format_args!("  issuer   {}", config.issuer));
+    say(format_args!("  listens  {}", config.listen));
+    say(format_args!("  data     {}", config.data.display()));
+    Ok(())
 }
 
 /// The engine and the accounts of a data folder. Commands open it beside a running server.
@@ -76,6 +111,14 @@ struct Opened {
     server: AuthorizationServer,
     accounts: Accounts,
     store: Sqlite,
+}
+
+impl Opened {
+    /// The organisation of this short name.
+    async fn organisation(&self, slug: &str) -> Result<Organisation, Fatal> {
+        let found = self.accounts.organisation(slug).await?;
+        found.ok_or_else(|| Fatal::Say(format!("there is no organisation {slug:?}")))
+    }
 }
 
 /// Opens what a server or `init` has made. Administering a folder that is not there would make a new

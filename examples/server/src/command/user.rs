@@ -8,7 +8,7 @@ use grantor::{Claims, Secret};
 use serde_json::json;
 
 use super::{Opened, open_existing, say};
-use crate::accounts::{Accounts, NewUser, Organisation};
+use crate::accounts::NewUser;
 use crate::bootstrap::{check_email, hash, made_up_password};
 use crate::config::Config;
 use crate::error::Fatal;
@@ -73,7 +73,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
     let opened = open_existing(&config).await?;
     match verb {
         Verb::Add(add) => {
-            let organisation = organisation(&opened.accounts, &add.org).await?;
+            let organisation = opened.organisation(&add.org).await?;
             check_email(&add.email)?;
             let password = password(add.password_stdin)?;
             let name = add.name.map(|name| ("name".to_owned(), json!(name)));
@@ -90,7 +90,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
             password.show();
         }
         Verb::List { org } => {
-            let organisation = organisation(&opened.accounts, &org).await?;
+            let organisation = opened.organisation(&org).await?;
             for user in opened.accounts.users(&organisation).await? {
                 let role = if user.is_admin { "administrator" } else { "person" };
                 let state = if user.is_disabled { "   (disabled)" } else { "" };
@@ -132,11 +132,6 @@ async fn end_everything(
     let revoked = opened.server.revoke_all(&owner).await;
     revoked.map_err(grantor::RegistryError::from)?;
     Ok(())
-}
-
-async fn organisation(accounts: &Accounts, slug: &str) -> Result<Organisation, Fatal> {
-    let found = accounts.organisation(slug).await?;
-    found.ok_or_else(|| Fatal::Say(format!("there is no organisation {slug:?}")))
 }
 
 /// A new password, and whether it is to be shown.

@@ -146,9 +146,35 @@ fn clients_are_added_listed_and_shown_beside_a_running_server() {
     // The running server knows it at once.
     assert!(server.authorize(id, &server.admin_cookie()).parameter("code").is_some());
 
+    let one = |verb: &str, more: &[&str]| {
+        run(&[&["client", verb, "--org", "your-org", id], more].concat())
+    };
+    let secret_works = |secret: &str| {
+        let parameters =
+            [("grant_type", "refresh_token"), ("client_id", id), ("client_secret", secret)];
+        server.form("/oauth2/token", &parameters).status != 401
+    };
+    let edited = one(
+        "edit",
+        &["--name", "Store", "--scope", "openid", "--post-logout-redirect-uri", ORIGIN],
+    );
+    assert!(edited.contains("\"Store\"") && edited.contains(CALLBACK) && !edited.contains("email"));
+    let rotated: serde_json::Value = serde_json::from_str(&one("rotate-secret", &[])).unwrap();
+    assert!(!secret_works(client["clientSecret"].as_str().unwrap()));
+    assert!(secret_works(rotated["clientSecret"].as_str().unwrap()));
+    assert!(one("edit", &["--active", "false"]).contains("\"isActive\": false"));
+    assert!(!secret_works(rotated["clientSecret"].as_str().unwrap()));
+    assert!(one("edit", &["--active", "true"]).contains("\"isActive\": true"));
+    assert!(one("remove", &[]).contains("Removed"));
+    assert!(!run(&["client", "list", "--org", "your-org"]).contains(id));
+    assert!(run(&["keys", "list"]).matches("signs now").count() == 2);
+    assert!(run(&["purge"]).contains("Deleted 0 grants"));
+    assert!(run(&["check-config"]).contains(&server.issuer()));
+
     let refuse = |arguments: &[&str], words: &[&str]| {
         refused(&server.command(arguments).output().unwrap(), words);
     };
+    refuse(&["client", "show", "--org", "your-org", id], &["has no client"]);
     refuse(&["client", "list", "--org", "other"], &["other"]);
     refuse(&["client", "show", "--org", "your-org", "client_x"], &["client_x"]);
     let add = ["client", "add", "--org", "your-org", "--name", "X"];
@@ -249,6 +275,12 @@ fn every_command_explains_itself_with_an_example() {
         &["client", "list"],
         &["client", "show"],
         &["keys", "rotate"],
+        &["client", "edit"],
+        &["client", "rotate-secret"],
+        &["client", "remove"],
+        &["keys", "list"],
+        &["purge"],
+        &["check-config"],
         &["user", "add"],
         &["user", "list"],
         &["user", "disable"],
