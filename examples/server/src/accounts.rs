@@ -121,6 +121,27 @@ impl Accounts {
             .await
     }
 
+    /// Remembers the client of the demonstration page.
+    pub(crate) async fn set_demo_client(&self, client_id: &str) -> Result<(), StoreFailed> {
+        let client_id = client_id.to_owned();
+        self.0
+            .write(move |connection| {
+                connection.execute("REPLACE INTO settings VALUES ('demo', ?1)", [client_id])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The client of the demonstration page, where there is one.
+    pub(crate) async fn demo_client(&self) -> Result<Option<String>, StoreFailed> {
+        self.0
+            .read(|connection| {
+                let sql = "SELECT value FROM settings WHERE name = 'demo'";
+                Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?)
+            })
+            .await
+    }
+
     /// Whether nobody was ever added.
     pub(crate) async fn is_empty(&self) -> Result<bool, StoreFailed> {
         self.0

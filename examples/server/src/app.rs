@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::limits::LoginLimit;
 use crate::passwords::Passwords;
 use crate::session::Sessions;
-use crate::{account, api, pages, sign_in, sign_out};
+use crate::{account, api, demo, pages, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -64,6 +64,8 @@ impl App {
             .route("/account", get(account::show).post(account::change))
             .route("/logout", get(sign_out::show_logout).post(sign_out::logout))
             .route("/assets/style.css", get(style))
+            .route(demo::PATH, get(demo::page))
+            .route("/assets/demo.js", get(demo::script))
             .route("/health", get(api::health))
             .nest("/v1", api::router())
             .merge(grantor_axum::routes(&self.server))
@@ -80,7 +82,8 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Reply {
             let csrf = session.as_ref().map(|s| s.csrf_token("logout")).unwrap_or_default();
             let user = session.as_ref().map(|session| &session.user);
             let issuer = app.server.issuer().as_str();
-            Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf }))
+            let has_demo = matches!(app.accounts.demo_client().await, Ok(Some(_)));
+            Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf, has_demo }))
         }
         Err(error) => sign_in::unavailable(&error),
     }

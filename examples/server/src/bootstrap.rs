@@ -7,6 +7,7 @@ use grantor::{
 use serde_json::json;
 
 use crate::accounts::{Accounts, NewUser, Organisation, new_client_id};
+use crate::demo;
 use crate::error::Fatal;
 use crate::passwords::Passwords;
 
@@ -63,14 +64,15 @@ pub(crate) async fn run(
     let organisation =
         added.map_err(|what| Fatal::Say(format!("{what} exists already: choose another")))?;
     let demo = match plan.demo {
-        true => Some(demo(server, &organisation, demo_password).await?),
+        true => Some(make_demo(server, accounts, &organisation, demo_password).await?),
         false => None,
     };
     Ok(Made { organisation, admin: (plan.admin_email.to_owned(), made_up), demo })
 }
 
-async fn demo(
+async fn make_demo(
     server: &AuthorizationServer,
+    accounts: &Accounts,
     organisation: &Organisation,
     password: Secret,
 ) -> Result<Demo, Fatal> {
@@ -82,6 +84,14 @@ async fn demo(
         client.tenant = Some(organisation.id.clone());
         client.scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
     }
+    let mut page = Client::public(new_client_id(), "Demonstration page");
+    page.redirect_uris = vec![format!("{}{}", server.issuer().origin(), demo::PATH)];
+    page.post_logout_redirect_uris = page.redirect_uris.clone();
+    page.allowed_origins = vec![server.issuer().origin().to_owned()];
+    page.tenant = Some(organisation.id.clone());
+    page.scope = spa.scope.clone();
+    let page = server.clients().create(page).await?;
+    accounts.set_demo_client(&page.client.client_id).await?;
     let spa = server.clients().create(spa).await?;
     let web = server.clients().create(web).await?;
     Ok(Demo {

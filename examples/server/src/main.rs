@@ -10,6 +10,7 @@ mod app;
 mod bootstrap;
 mod command;
 mod config;
+mod demo;
 mod error;
 mod events;
 mod limits;

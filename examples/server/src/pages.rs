@@ -76,6 +76,16 @@ pub(crate) struct Home<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) user: Option<&'a User>,
     pub(crate) csrf: &'a str,
+    /// Whether the demonstration was made.
+    pub(crate) has_demo: bool,
+}
+
+#[derive(Template)]
+#[template(path = "demo.html")]
+pub(crate) struct Demo<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) redirect_uri: &'a str,
 }
 
 #[derive(Template)]

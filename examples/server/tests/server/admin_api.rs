@@ -100,7 +100,7 @@ fn a_client_is_listed_shown_changed_rotated_revoked_and_removed() {
     assert_eq!(created.json()["accessTokenLifetime"], 900);
 
     let listed = call("GET", "", json!(null)).json();
-    assert_eq!(listed["total"], 3, "two of the demonstration and this one");
+    assert_eq!(listed["total"], 4, "three of the demonstration and this one");
     for path in [format!("/{id}"), format!("/{client_id}")] {
         assert_eq!(call("GET", &path, json!(null)).string("clientId"), client_id);
     }
