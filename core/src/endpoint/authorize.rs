@@ -58,9 +58,24 @@ async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let client = find_client(call.server, &parameters).await?;
     call.client = Some(client.clone());
     let request = AuthorizationRequest::validate(call.server, &parameters, &client)?;
-    let ticket = request.ticket(call.server, &parameters, call.now)?;
+    let ticket = match returning(call, &parameters).await? {
+        Some(ticket) => ticket.into_returned(call.server).map_err(Refusal::Machine)?,
+        None => request.ticket(call.server, &parameters, call.now)?,
+    };
     let (origin, path) = (call.server.issuer().origin(), call.server.interaction());
     Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
+}
+
+/// The ticket of [`crate::Pending::authorize_url`], when it is ours, has not expired and is for this
+/// very request. A fresh login since then is fresh enough, and nobody is asked for ever. Any other
+/// ticket is ignored like every unknown parameter.
+async fn returning(call: &Call<'_>, parameters: &Parameters) -> Result<Option<Ticket>, Refusal> {
+    let Some(text) = parameters.get("ticket") else { return Ok(None) };
+    let ticket = Ticket::open(call.server, Purpose::Authorization, text, call.now).await;
+    let ticket = ticket.map_err(Refusal::Machine)?;
+    Ok(ticket.filter(|ticket| {
+        !ticket.is_expired(call.now) && ticket.query() == parameters.encode_only(&PARAMETERS)
+    }))
 }
 
 /// GET takes the query, POST the body; never both, for a parameter in both places would be two.

@@ -147,8 +147,11 @@ impl AuthorizationServer {
 
 /// Sends the browser to the authorize endpoint with the same request, as on a first visit.
 fn again(server: &AuthorizationServer, ticket: &Ticket) -> Response {
-    let url = format!("{}{}?{}", server.issuer(), path::AUTHORIZE, ticket.query());
-    Response::see_other(&url)
+    Response::see_other(&authorize_url(server, ticket))
+}
+
+fn authorize_url(server: &AuthorizationServer, ticket: &Ticket) -> String {
+    format!("{}{}?{}", server.issuer(), path::AUTHORIZE, ticket.query())
 }
 
 /// A validated authorization request, before anybody said who is signed in.
@@ -304,6 +307,23 @@ impl Pending {
     #[must_use]
     pub fn ticket(&self) -> String {
         self.0.ticket.to_string()
+    }
+
+    /// Where a login page on another host sends the browser afterwards: the authorize URL as the
+    /// client asked for it, and this request's ticket, by which a login since then counts as fresh.
+    /// It may be visited more than once.
+    #[must_use]
+    pub fn authorize_url(&self) -> String {
+        let Interaction { server, ticket, .. } = &self.0;
+        format!("{}&ticket={ticket}", authorize_url(server, ticket))
+    }
+
+    /// Whether the browser was sent to [`Pending::authorize_url`] and is still not signed in as the
+    /// request wants it. A host that sends people to a page elsewhere shows one of its own now:
+    /// sending them away again could go on for ever.
+    #[must_use]
+    pub fn has_returned(&self) -> bool {
+        self.0.ticket.returned
     }
 
     /// The host that the person will be sent back to.

@@ -15,7 +15,7 @@ use crate::endpoint::authorize::PARAMETERS;
 use crate::env::{Time, random};
 use crate::error::Misdeed;
 use crate::http::Parameters;
-use crate::keys::Ring;
+use crate::keys::{KeyError, Ring};
 use crate::server::AuthorizationServer;
 
 /// How long a person may take over the pages before the request is validated anew.
@@ -35,6 +35,8 @@ pub(crate) struct Ticket {
     /// The secret that sealed it, which also derives the handle of the grant.
     pub(crate) key_id: [u8; 4],
     pub(crate) parameters: Parameters,
+    /// Whether the browser was sent away with this ticket and came back to the authorize endpoint.
+    pub(crate) returned: bool,
     text: String,
 }
 
@@ -68,19 +70,43 @@ impl Ticket {
         if encoded.len() > MAX_REQUEST {
             return Ok(Err(TooLarge));
         }
+        let mut ticket = Self {
+            id: random::<16>(server.environment())?,
+            issued_at: now,
+            key_id: server.ring().secret_at(now)?.id,
+            parameters: Parameters::parse(encoded.as_bytes(), MAX_REQUEST)?,
+            returned: false,
+            text: String::new(),
+        };
+        ticket.text = ticket.encode(server, purpose, encoded)?;
+        Ok(Ok(ticket))
+    }
+
+    /// The same ticket, once the browser has come back with it: the same request, made at the same
+    /// time, so that it leads to the same grant.
+    pub(crate) fn into_returned(mut self, server: &AuthorizationServer) -> Result<Self, Misdeed> {
+        self.returned = true;
+        self.text = self.encode(server, Purpose::Authorization, &self.query())?;
+        Ok(self)
+    }
+
+    fn encode(
+        &self,
+        server: &AuthorizationServer,
+        purpose: Purpose,
+        parameters: &str,
+    ) -> Result<String, Misdeed> {
         let ring = server.ring();
-        let secret = ring.secret_at(now)?;
-        let id = random::<16>(server.environment())?;
+        let secret = ring.secret(self.key_id).ok_or(KeyError::NoKey("HMAC"))?;
         let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&secret.id);
-        bytes.extend_from_slice(&id);
-        bytes.extend_from_slice(&now.millis().to_be_bytes());
-        bytes.extend_from_slice(encoded.as_bytes());
+        bytes.extend_from_slice(&self.key_id);
+        bytes.extend_from_slice(&self.id);
+        bytes.extend_from_slice(&self.issued_at.millis().to_be_bytes());
+        bytes.push(u8::from(self.returned));
+        bytes.extend_from_slice(parameters.as_bytes());
         let mac = secret.mac(purpose.as_str(), server.issuer(), &[&bytes]);
         bytes.extend_from_slice(&mac.finalize().into_bytes());
-        let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        let parameters = Parameters::parse(encoded.as_bytes(), MAX_REQUEST)?;
-        Ok(Ok(Self { id, issued_at: now, key_id: secret.id, parameters, text }))
+        Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Opens a ticket of this server, sealed by whichever process; `None` when a single bit of it
@@ -105,8 +131,8 @@ impl Ticket {
         purpose: Purpose,
         text: &str,
     ) -> Option<Self> {
-        // Sealing adds 61 bytes, base64 a third.
-        if text.len() > (MAX_REQUEST + 61) * 4 / 3 + 3 {
+        // Sealing adds 62 bytes, base64 a third.
+        if text.len() > (MAX_REQUEST + 62) * 4 / 3 + 3 {
             return None;
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -114,7 +140,8 @@ impl Ticket {
         let (version, rest) = sealed.split_first_chunk::<1>()?;
         let (key_id, rest) = rest.split_first_chunk::<4>()?;
         let (id, rest) = rest.split_first_chunk::<16>()?;
-        let (issued_at, encoded) = rest.split_first_chunk::<8>()?;
+        let (issued_at, rest) = rest.split_first_chunk::<8>()?;
+        let ([returned], encoded) = rest.split_first_chunk::<1>()?;
         if *version != [VERSION] {
             return None;
         }
@@ -125,6 +152,7 @@ impl Ticket {
             issued_at: Time::from_millis(i64::from_be_bytes(*issued_at)),
             key_id: *key_id,
             parameters: Parameters::parse(encoded, MAX_REQUEST).ok()?,
+            returned: *returned != 0,
             text: text.to_owned(),
         })
     }
@@ -147,7 +175,7 @@ impl Ticket {
         session: &Session,
     ) -> Result<[u8; 16], Misdeed> {
         let ring = server.ring();
-        let secret = ring.secret(self.key_id).ok_or(crate::keys::KeyError::NoKey("HMAC"))?;
+        let secret = ring.secret(self.key_id).ok_or(KeyError::NoKey("HMAC"))?;
         let parts: [&[u8]; 3] = [&self.id, session.id.as_bytes(), session.subject.as_bytes()];
         let tag = secret.mac("approval", server.issuer(), &parts).finalize().into_bytes();
         let mut handle = [0; 16];

@@ -16,6 +16,7 @@ mod cors;
 mod hostile;
 mod interaction;
 mod keys;
+mod login_elsewhere;
 mod oidc_core;
 mod oidc_discovery;
 mod oidc_logout;
