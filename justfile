@@ -28,6 +28,7 @@ features:
     cargo check -p grantor --features conformance
     cargo check -p grantor-sqlite
     cargo check -p grantor-axum
+    cargo check -p grantor-axum --features tls
 
 # The oldest rusqlite of the range, in a copy: an application may hold it back.
 rusqlite-range:
@@ -42,6 +43,7 @@ tree:
 
 # Licences, sources, duplicate bans. Needs cargo-deny.
 deny:
+    cargo fetch --locked
     cargo deny --offline check licenses bans sources
 
 # Real clients and a real browser. Needs Node and Chromium.

@@ -18,6 +18,11 @@
 //! grantor_axum::serve(listener, app, &server).await
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! `tls`: [`Serve::tls`], and `rustls` as this crate knows it. Off by default: most servers stand
+//! behind a proxy that ends TLS.
 
 mod protect;
 mod reply;
@@ -27,4 +32,6 @@ mod serve;
 pub use protect::{Admitted, Bearer, Protect, ProtectService, protect};
 pub use reply::Reply;
 pub use routes::routes;
-pub use serve::{serve, serve_until};
+pub use serve::{Serve, serve};
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

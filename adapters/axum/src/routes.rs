@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use grantor::{AuthorizationServer, Failure, MAX_BODY, Method};
+use tracing::Instrument as _;
 
 use crate::Reply;
 
@@ -44,7 +45,8 @@ async fn answer(server: AuthorizationServer, request: Request) -> Response {
     // a hook of the host becomes an answer instead of a closed socket.
     let handling = tokio::spawn({
         let (server, request) = (server.clone(), request.clone());
-        async move { server.handle(&request).await }
+        // Its log lines belong to the request all the same.
+        async move { server.handle(&request).await }.in_current_span()
     });
     let response = match handling.await {
         Ok(response) => response,

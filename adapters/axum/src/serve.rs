@@ -1,8 +1,10 @@
 //! Serving with deadlines, which `axum::serve` does not have: it keeps half-sent headers open for
 //! ever.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
-/// How long a client may take to send a request's headers; also how long it may stay idle.
+/// How long a client may take to send a request's headers; also how long it may stay idle, and how
+/// long it may take to agree on TLS.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How many connections are served at once. More wait in the listener's queue.
 const CONNECTIONS: usize = 4096;
@@ -30,64 +34,126 @@ const STALL: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until the process gets SIGINT or SIGTERM, then finishes what is in flight. Runs the
-/// server's maintenance beside it.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    server: &AuthorizationServer,
-) -> io::Result<()> {
-    serve_until(listener, app, server, stop_signal()).await
+/// server's maintenance beside it. Await it; the error is a listener that fails for good.
+pub fn serve(listener: TcpListener, app: Router, server: &AuthorizationServer) -> Serve {
+    Serve { server: Some(server.clone()), ..Serve::new(listener, app) }
 }
 
-/// Serves until `stop` is ready. See [`serve`].
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve_until(
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// See [`serve`].
+#[must_use = "it serves when it is awaited"]
+pub struct Serve {
     listener: TcpListener,
     app: Router,
-    server: &AuthorizationServer,
-    stop: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let maintenance = tokio::spawn(maintain(server.clone()));
-    let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        let Some((stream, permit)) = accepted? else { continue };
-        let Ok(peer) = stream.peer_addr() else { continue };
-        let _ = stream.set_nodelay(true);
-        limit_stalls(&stream);
-        let app = app.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let body = |body| axum::body::Body::new(TimeoutBody::new(STALL, body));
-            let mut request = request.map(body);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.clone().oneshot(request)
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_DEADLINE)
-            .max_buf_size(64 * 1024)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A connection that breaks is its client's affair.
-            let _ = connection.await;
-            drop(permit);
-        });
+    /// Whose maintenance runs beside it.
+    server: Option<AuthorizationServer>,
+    stop: BoxFuture<()>,
+    transport: Transport,
+}
+
+impl Serve {
+    /// Serves something else with the same deadlines, without any maintenance.
+    pub fn new(listener: TcpListener, app: Router) -> Self {
+        let (stop, transport) = (Box::pin(stop_signal()), Transport::Plain);
+        Self { listener, app, server: None, stop, transport }
     }
-    drop(listener);
-    maintenance.abort();
-    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
-    Ok(())
+
+    /// Stops when `stop` is ready, instead of at a signal.
+    pub fn until(self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { stop: Box::pin(stop), ..self }
+    }
+
+    /// Speaks TLS. The configuration's `alpn_protocols` should be empty or `http/1.1`.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, config: Arc<tokio_rustls::rustls::ServerConfig>) -> Self {
+        Self { transport: Transport::Tls(config.into()), ..self }
+    }
+
+    async fn run(self) -> io::Result<()> {
+        let Self { listener, app, server, mut stop, transport } = self;
+        let maintenance = server.map(|server| tokio::spawn(maintain(server)));
+        let graceful = GracefulShutdown::new();
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = accept(&listener, &permits) => accepted,
+            };
+            let Some((stream, permit)) = accepted? else { continue };
+            let Ok(peer) = stream.peer_addr() else { continue };
+            let _ = stream.set_nodelay(true);
+            limit_stalls(&stream);
+            let (app, transport, watcher) = (app.clone(), transport.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                transport.converse(stream, peer, app, watcher).await;
+                drop(permit);
+            });
+        }
+        drop(listener);
+        if let Some(maintenance) = maintenance {
+            maintenance.abort();
+        }
+        let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+        Ok(())
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = io::Result<()>;
+    type IntoFuture = BoxFuture<io::Result<()>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// What a connection speaks below HTTP.
+#[derive(Clone)]
+enum Transport {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(tokio_rustls::TlsAcceptor),
+}
+
+impl Transport {
+    /// Serves one connection to its end. One that breaks is its client's affair.
+    async fn converse(self, stream: TcpStream, peer: SocketAddr, app: Router, watcher: Watcher) {
+        match self {
+            Transport::Plain => http(stream, peer, app, watcher).await,
+            #[cfg(feature = "tls")]
+            Transport::Tls(acceptor) => {
+                let agreed = tokio::time::timeout(HEADER_DEADLINE, acceptor.accept(stream)).await;
+                if let Ok(Ok(stream)) = agreed {
+                    http(stream, peer, app, watcher).await;
+                }
+            }
+        }
+    }
+}
+
+async fn http<S>(stream: S, peer: SocketAddr, app: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let body = |body| axum::body::Body::new(TimeoutBody::new(STALL, body));
+        let mut request = request.map(body);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        app.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_DEADLINE)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = watcher.watch(connection).await;
 }
 
 /// A peer that takes nothing of its answer any more is dropped by the kernel, where it can.

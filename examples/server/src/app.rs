@@ -1,27 +1,27 @@
 //! The application: its state, and which path leads where.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use grantor::AuthorizationServer;
 use grantor_axum::Reply;
 use grantor_sqlite::Sqlite;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::info;
-use uuid::Uuid;
+use url::Url;
 
-use crate::accounts::{Accounts, random_u128};
+use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::limits::LoginLimit;
+use crate::observe::{self, StrictTransport};
 use crate::passwords::Passwords;
 use crate::session::Sessions;
+use crate::trusted::TrustedOrigins;
 use crate::{account, api, demo, pages, sign_in, sign_out};
 
 /// What handlers share.
@@ -32,6 +32,11 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) passwords: Passwords,
     pub(crate) logins: Arc<LoginLimit>,
+    /// A login page elsewhere.
+    pub(crate) login_ui: Option<Arc<Url>>,
+    pub(crate) trusted: TrustedOrigins,
+    /// Whether people come from other machines, by TLS.
+    is_public: bool,
     store: Sqlite,
 }
 
@@ -45,7 +50,11 @@ impl App {
         let secure = server.issuer().is_https();
         let sessions = Sessions::new(accounts.clone(), &config.lifetimes, secure);
         let (passwords, logins) = (Passwords::new(), Arc::new(LoginLimit::new()));
-        Self { server, accounts, sessions, passwords, logins, store }
+        let login_ui =
+            config.login_ui.as_deref().and_then(|url| Url::parse(url).ok()).map(Arc::new);
+        let trusted = TrustedOrigins::new(config.trusted());
+        let is_public = secure && !config.is_loopback();
+        Self { server, accounts, sessions, passwords, logins, login_ui, trusted, is_public, store }
     }
 
     /// Whether both databases can be written to.
@@ -57,6 +66,7 @@ impl App {
 
     /// All routes: the engine's, the pages, the API.
     pub(crate) fn router(self) -> Router {
+        let strict_transport = StrictTransport(self.is_public);
         Router::new()
             .route("/", get(home))
             .route("/login", get(sign_in::show_login).post(sign_in::login))
@@ -67,12 +77,12 @@ impl App {
             .route(demo::PATH, get(demo::page))
             .route("/assets/demo.js", get(demo::script))
             .route("/health", get(api::health))
-            .nest("/v1", api::router())
+            .nest("/v1", api::router(&self.trusted))
             .merge(grantor_axum::routes(&self.server))
             .fallback(api::not_found)
             .with_state(self)
             .layer(CatchPanicLayer::custom(|_| api::crashed()))
-            .layer(from_fn(trace))
+            .layer(from_fn_with_state(strict_transport, observe::observe))
     }
 }
 
@@ -93,28 +103,4 @@ async fn style() -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=300")];
     (headers, pages::STYLE)
-}
-
-/// Gives every answer an id and a log line. The path is logged, never the query: it carries
-/// tickets and codes. A client's own request id is not believed.
-async fn trace(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = Uuid::from_u128(random_u128()).to_string();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
-    let elapsed = started.elapsed();
-    let status = response.status().as_u16();
-    info!(request_id = id, %method, path, status, ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
-    }
-    headers
-        .entry(HeaderName::from_static("x-content-type-options"))
-        .or_insert(HeaderValue::from_static("nosniff"));
-    if status == StatusCode::METHOD_NOT_ALLOWED.as_u16() || status == 404 {
-        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    }
-    response
 }

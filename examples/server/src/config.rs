@@ -12,6 +12,7 @@ use grantor::{Issuer, MasterKey, Policy, Scope, SystemEnvironment};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
+use crate::tls::Tls;
 
 /// The file that is read when it exists and none is named.
 const FILE: &str = "grantor.toml";
@@ -24,6 +25,10 @@ pub(crate) struct Config {
     pub(crate) issuer: String,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// The certificate to speak TLS with; without it, plain HTTP, for this machine alone or a proxy
+    /// that ends TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
     /// The folder for everything that is kept.
     pub(crate) data: PathBuf,
     /// The base64 of 32 bytes that seal the keys. Better in the environment than in a file; when
@@ -36,10 +41,23 @@ pub(crate) struct Config {
     pub(crate) apis: Vec<String>,
     /// Scopes beside the standard ones.
     pub(crate) scopes: Vec<String>,
+    /// A login page on another host of the same site, which signs people in through
+    /// `/v1/auth/login`; this server's own when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) login_ui: Option<String>,
+    /// Origins whose pages may use the session of a person through `/v1/auth/*` and `/v1/me/*`.
+    /// That of `login_ui` always may.
+    pub(crate) trusted_origins: Vec<String>,
     /// Whether a revocation request that names no client may revoke a public client's token.
     pub(crate) anonymous_revocation: bool,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) log: Log,
+    /// Where to answer Prometheus; nowhere when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// The OpenTelemetry collector that takes traces by OTLP over HTTP; none when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) otlp: Option<String>,
 }
 
 /// Lifetimes in seconds.
@@ -95,11 +113,14 @@ impl Default for Config {
         Self {
             issuer: String::new(),
             listen: ([127, 0, 0, 1], 4000).into(),
+            tls: None,
             data: "grantor-data".into(),
             master_key: None,
             master_key_file: None,
             apis: Vec::new(),
             scopes: Vec::new(),
+            login_ui: None,
+            trusted_origins: Vec::new(),
             anonymous_revocation: true,
             lifetimes: Lifetimes {
                 code: 600,
@@ -113,6 +134,8 @@ impl Default for Config {
                 keys: 30 * 86_400,
             },
             log: Log { level: "info".into(), format: LogFormat::Text },
+            metrics: None,
+            otlp: None,
         }
     }
 }
@@ -137,7 +160,8 @@ impl Config {
         let mut config: Config =
             figment.extract().map_err(|error| Fatal::Config(explain(error)))?;
         if config.issuer.is_empty() && config.listen.ip().is_loopback() {
-            config.issuer = format!("http://localhost:{}", config.listen.port());
+            let scheme = if config.tls.is_some() { "https" } else { "http" };
+            config.issuer = format!("{scheme}://localhost:{}", config.listen.port());
         }
         config.check()?;
         Ok(config)
@@ -151,6 +175,10 @@ impl Config {
         }
         if let Err(error) = Issuer::new(&self.issuer) {
             return fail(error.to_string());
+        }
+        if self.tls.is_some() && self.issuer.starts_with("http://") {
+            let text = "issuer begins with http:// and there is a tls certificate";
+            return fail(format!("{text}: write https://, or leave out tls"));
         }
         // A browser application that follows the guide treats a token as dead five minutes early,
         // and its refresh timer overflows at 2^31 milliseconds.
@@ -184,8 +212,21 @@ impl Config {
         if !level.contains('=') && !levels.contains(&level.as_str()) {
             return fail(format!("log.level is {level:?}; use one of {}", levels.join(", ")));
         }
+        if self.otlp.as_deref().is_some_and(|otlp| !otlp.starts_with("http://")) {
+            return fail(
+                "otlp must be the http:// URL of a collector, such as http://127.0.0.1:4318".into(),
+            );
+        }
+        if self.metrics == Some(self.listen) {
+            return fail("metrics and listen are the same address; choose another port".into());
+        }
         if let Some(api) = self.apis.iter().find(|api| url::Url::parse(api).is_err()) {
             return fail(format!("apis: {api:?} is not an absolute URI"));
+        }
+        for (name, url) in self.pages_elsewhere() {
+            if let Err(why) = origin_of(url, name == "login_ui") {
+                return fail(format!("{name}: {url:?} {why}"));
+            }
         }
         if let Err(error) = Scope::collect(&self.scopes) {
             return fail(format!("scopes: {error}"));
@@ -196,9 +237,21 @@ impl Config {
         Ok(())
     }
 
+    fn pages_elsewhere(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let login_ui = self.login_ui.iter().map(|url| ("login_ui", url));
+        login_ui.chain(self.trusted_origins.iter().map(|url| ("trusted_origins", url)))
+    }
+
+    /// The origins of `trusted_origins` and of `login_ui`, as browsers write them.
+    pub(crate) fn trusted(&self) -> Vec<String> {
+        let origin = |(name, url): (&str, &String)| origin_of(url, name == "login_ui").ok();
+        self.pages_elsewhere().filter_map(origin).collect()
+    }
+
     /// Whether the server is for this machine alone, where a first start may make a demonstration.
     pub(crate) fn is_loopback(&self) -> bool {
-        self.listen.ip().is_loopback() && self.issuer.starts_with("http://")
+        let issuer = url::Url::parse(&self.issuer).ok();
+        self.listen.ip().is_loopback() && issuer.is_some_and(|issuer| is_this_machine(&issuer))
     }
 
     pub(crate) fn policy(&self) -> Result<Policy, Fatal> {
@@ -253,6 +306,35 @@ impl Config {
     }
 }
 
+/// Whether a URL never leaves this machine.
+fn is_this_machine(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The origin of a page elsewhere that people trust with a password: nobody on the way may change it.
+/// An origin that is to be listed must be written as one.
+fn origin_of(url: &str, is_page: bool) -> Result<String, &'static str> {
+    let parsed = url::Url::parse(url).map_err(|_| "is not an absolute URL")?;
+    let is_safe = match parsed.scheme() {
+        "https" => true,
+        "http" => is_this_machine(&parsed),
+        _ => false,
+    };
+    let origin = parsed.origin().ascii_serialization();
+    match (is_safe, is_page) {
+        (false, _) => Err("must begin with https:// (http:// on this machine alone)"),
+        (true, true) if parsed.fragment().is_some() => Err("must have no fragment"),
+        (true, true) => Ok(origin),
+        (true, false) if origin == url => Ok(origin),
+        (true, false) => Err("is not an origin: write it as https://login.example.com"),
+    }
+}
+
 /// Writes whole or not at all: a file that was begun and not finished would be a key that opens
 /// nothing.
 #[cfg(unix)]
@@ -299,8 +381,8 @@ fn explain(error: figment::Error) -> String {
     });
     let key = first.path.join(".");
     let hint = match (key.as_str(), &first.kind) {
-        ("listen", _) => ". Write it as 127.0.0.1:4000",
-        ("scopes" | "apis", _) => ". Write it as [\"one\", \"two\"]",
+        ("listen" | "metrics", _) => ". Write it as 127.0.0.1:4000",
+        ("scopes" | "apis" | "trusted_origins", _) => ". Write it as [\"one\", \"two\"]",
         (_, figment::error::Kind::UnknownField(..)) => {
             ". In environment variables two underscores lead into a table: GRANTOR_LIFETIMES__CODE"
         }
@@ -345,11 +427,25 @@ mod tests {
             "apis = [\"not a uri\"]",
             "[log]\nlevel = \"loud\"",
             "listen = \"0.0.0.0:4000\"",
+            "login_ui = \"/login\"",
+            "login_ui = \"http://login.example.com\"",
+            "login_ui = \"https://login.example.com/#page\"",
+            "trusted_origins = [\"https://login.example.com/\"]",
+            "trusted_origins = [\"*\"]",
+            "otlp = \"collector:4318\"",
+            "metrics = \"127.0.0.1:4000\"",
+            "metrics = 9464",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(read("issuer = \"https://id.example.com\"").is_ok());
+        let tls = "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"";
+        assert_eq!(read(tls).unwrap().issuer, "https://localhost:4000");
+        assert!(read(&format!("issuer = \"http://localhost:4000\"\n{tls}")).is_err());
+        assert!(read("[tls]\ncertificate = \"cert.pem\"").is_err());
         assert!(read("[log]\nlevel = \"grantor_server=debug\"").is_ok());
+        let elsewhere = read("login_ui = \"https://login.example.com/in?theme=dark\"").unwrap();
+        assert_eq!(elsewhere.trusted(), ["https://login.example.com"]);
         let moved = read("listen = \"127.0.0.1:4711\"").unwrap();
         assert_eq!(moved.issuer, "http://localhost:4711");
         assert!(Config::read(Some(Path::new("no/such/file.toml"))).is_err());

@@ -5,8 +5,8 @@
 pub(crate) enum Fatal {
     #[error("{0}")]
     Config(String),
-    #[error("cannot listen on {address}: {source}. {}", listen_mend(source))]
-    Listen { address: String, source: std::io::Error },
+    #[error("cannot listen on {address}: {source}. {}", listen_mend(setting, source))]
+    Listen { address: String, setting: &'static str, source: std::io::Error },
     #[error("{0}")]
     Say(String),
     #[error(transparent)]
@@ -25,16 +25,17 @@ pub(crate) enum Fatal {
     Io(#[from] std::io::Error),
 }
 
-fn listen_mend(error: &std::io::Error) -> &'static str {
+fn listen_mend(setting: &str, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "Stop the other program, or choose another port with GRANTOR_LISTEN (and \
-             GRANTOR_ISSUER, if you have set it)"
+            let issuer = " (and GRANTOR_ISSUER, if you have set it)";
+            let issuer = if setting == "GRANTOR_LISTEN" { issuer } else { "" };
+            format!("Stop the other program, or choose another port with {setting}{issuer}")
         }
         std::io::ErrorKind::PermissionDenied => {
-            "Ports below 1024 need privileges: choose another with GRANTOR_LISTEN"
+            format!("Ports below 1024 need privileges: choose another with {setting}")
         }
-        _ => "Choose an address of this machine with GRANTOR_LISTEN, such as 127.0.0.1:4000",
+        _ => format!("Choose an address of this machine with {setting}, such as 127.0.0.1:4000"),
     }
 }
 

@@ -1,13 +1,16 @@
-//! The engine's events as log lines. They carry identifiers only.
+//! The engine's events as log lines and counters. They carry identifiers only.
 
 use grantor::{Event, Events};
 use tracing::{info, warn};
+
+use crate::metrics;
 
 /// Logs every event.
 pub(crate) struct Logged;
 
 impl Events for Logged {
     fn on(&self, event: &Event<'_>) {
+        count(event);
         match event {
             Event::ReuseDetected { grant, client_id, subject, code } => {
                 let what = if *code { "authorization code" } else { "refresh token" };
@@ -41,4 +44,26 @@ impl Events for Logged {
             other => info!(event = ?other, "event"),
         }
     }
+}
+
+fn count(event: &Event<'_>) {
+    metrics::happened(match event {
+        Event::Refused { endpoint, .. } => return metrics::refused(endpoint),
+        Event::ReuseDetected { .. } => "reuse_detected",
+        Event::MaintenanceFailed { .. } => "maintenance_failed",
+        Event::Approved { .. } => "approved",
+        Event::CodeRedeemed { .. } => "code_redeemed",
+        Event::Refreshed { .. } => "refreshed",
+        Event::ConsentWithdrawn { .. } => "consent_withdrawn",
+        Event::DeniedByUser { .. } => "denied_by_user",
+        Event::ClientCredentialsIssued { .. } => "client_credentials_issued",
+        Event::TokenRevoked { .. } => "token_revoked",
+        Event::ClientCreated { .. } => "client_created",
+        Event::ClientUpdated { .. } => "client_updated",
+        Event::ClientSecretRotated { .. } => "client_secret_rotated",
+        Event::ClientRevoked { .. } => "client_revoked",
+        Event::ClientRemoved { .. } => "client_removed",
+        Event::KeysRotated { .. } => "keys_rotated",
+        _ => "other",
+    });
 }

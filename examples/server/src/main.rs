@@ -14,11 +14,16 @@ mod demo;
 mod error;
 mod events;
 mod limits;
+mod metrics;
+mod observe;
 mod pages;
 mod passwords;
 mod session;
 mod sign_in;
 mod sign_out;
+mod telemetry;
+mod tls;
+mod trusted;
 
 use std::process::ExitCode;
 

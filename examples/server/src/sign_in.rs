@@ -14,9 +14,11 @@ use axum::response::{IntoResponse, Response};
 use grantor::{Interaction, Next, Pending, SignInReason};
 use grantor_axum::Reply;
 use serde::Deserialize;
+use url::Url;
 
 use crate::app::App;
 use crate::error::StoreFailed;
+use crate::metrics;
 use crate::pages::{self, ClientView, Consent, Login, render, scopes_in_words};
 use crate::session::SignedIn;
 
@@ -195,6 +197,9 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
     match next.await {
         Ok(Next::Done(response)) => response.into(),
         Ok(Next::SignIn(pending, reason)) if step == Step::Login => {
+            if let Some(login_ui) = app.login_ui.as_deref().filter(|_| !pending.has_returned()) {
+                return elsewhere(login_ui, &pending);
+            }
             // Somebody is signed in, and not for this client.
             let stranger = user.is_some() && reason == SignInReason::NotSignedIn;
             Waiting { pending, reason, stranger }.page("", None)
@@ -217,6 +222,13 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
         },
         Err(error) => error.into(),
     }
+}
+
+/// Sends the person to the login page elsewhere, which sends them back to the authorize URL.
+fn elsewhere(login_ui: &Url, pending: &Pending) -> Reply {
+    let mut url = login_ui.clone();
+    url.query_pairs_mut().append_pair("redirect_uri", &pending.authorize_url());
+    Reply::from(grantor::Response::see_other(url.as_str()))
 }
 
 /// The request of a login form. Whoever posts one wants to sign in, whatever session there is.
@@ -296,15 +308,20 @@ pub(crate) async fn authenticate(
     headers: &HeaderMap,
 ) -> Result<SignedIn, Refused> {
     let now = app.server.now();
-    app.logins.check(email, peer, now).map_err(Refused::TooOften)?;
+    if let Err(wait) = app.logins.check(email, peer, now) {
+        metrics::login("too_often");
+        return Err(Refused::TooOften(wait));
+    }
     let user = app.accounts.user_by_email(email).await?;
     let hash = user.as_ref().map(|user| user.password.as_str());
     let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
     let Some(user) = user.filter(|user| right && !user.is_disabled) else {
         app.logins.wrong(email, peer, now);
+        metrics::login("wrong");
         tracing::info!(?peer, "a login failed");
         return Err(Refused::Wrong);
     };
+    metrics::login("right");
     // A session that the browser brought along ends: it may have been planted.
     app.sessions.end(headers).await?;
     Ok(app.sessions.open(user, Peer(peer), headers, now).await?)

@@ -73,8 +73,8 @@ pub(crate) async fn end_session(
 
 /// A page of another site sends no Lax cookie, but an answer that clears it would sign the person out
 /// all the same.
-fn refuse_foreign(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    match is_foreign(app, headers) {
+pub(super) fn refuse_foreign(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    match is_foreign(app, headers) && !app.trusted.sent(headers) {
         true => Err(Problem::forbidden("This request comes from a page of another site.")),
         false => Ok(()),
     }

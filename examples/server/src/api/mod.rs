@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -18,14 +18,13 @@ use grantor::Time;
 use serde_json::json;
 
 use crate::app::App;
+use crate::trusted::{self, TrustedOrigins};
 pub(crate) use clients::describe as describe_client;
 use problem::Problem;
 
-pub(crate) fn router() -> Router<App> {
+pub(crate) fn router(trusted: &TrustedOrigins) -> Router<App> {
     Router::new()
-        .route("/auth/login", post(auth::login))
-        .route("/auth/logout", post(auth::logout))
-        .route("/auth/session", delete(auth::end_session))
+        .merge(of_the_person().layer(from_fn_with_state(trusted.clone(), trusted::share)))
         .route("/admin/clients", get(clients::list).post(clients::create))
         .route(
             "/admin/clients/{id}",
@@ -34,12 +33,22 @@ pub(crate) fn router() -> Router<App> {
         .route("/admin/clients/{id}/rotate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/regenerate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/revoke", post(clients::revoke))
-        .route("/me/sessions", get(sessions::list))
-        .route("/me/sessions/{id}", delete(sessions::end))
-        .merge(profile::router())
         .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+}
+
+/// What a person does with their own account; pages that the operator trusts may do it for them.
+fn of_the_person() -> Router<App> {
+    Router::new()
+        .route("/auth/login", post(auth::login))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/session", delete(auth::end_session))
+        .route("/me/sessions", get(sessions::list))
+        .route("/me/sessions/{id}", delete(sessions::end))
+        .merge(profile::router())
+        // Inside the layer, for preflights have a method that no route has.
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 /// `GET /health`: 200 when both databases can be written to.

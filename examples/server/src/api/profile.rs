@@ -17,12 +17,14 @@ pub(super) fn router() -> Router<App> {
     Router::new().route("/me/profile", any(profile))
 }
 
-/// A request with a cookie and without a token comes from this server's own pages. All others go
-/// through the guard, which also answers preflights, and tells browsers whose pages may read.
+/// A request without a token that has a cookie, or comes from a page that is trusted with one, is
+/// about a session. All others go through the guard, which also answers preflights, and tells
+/// browsers whose pages may read.
 async fn profile(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers();
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
-    if is_get && headers.contains_key(COOKIE) && !headers.contains_key(AUTHORIZATION) {
+    let may_have_session = headers.contains_key(COOKIE) || app.trusted.sent(headers);
+    if is_get && may_have_session && !headers.contains_key(AUTHORIZATION) {
         let session = app.sessions.find(headers, app.server.now()).await?;
         let session = session.ok_or(Problem::unauthorized("Sign in first."))?;
         let mut answer = json_answer(200, &describe(&session.user, None));

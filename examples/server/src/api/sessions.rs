@@ -5,11 +5,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::auth::refuse_foreign;
 use super::problem::{Problem, json_answer};
 use super::rfc3339;
 use crate::app::App;
 use crate::session::SignedIn;
-use crate::sign_in::is_foreign;
 
 /// `GET /v1/me/sessions`
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -38,9 +38,7 @@ pub(crate) async fn end(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let me = signed_in(&app, &headers).await?;
-    if is_foreign(&app, &headers) {
-        return Err(Problem::forbidden("This request comes from a page of another site."));
-    }
+    refuse_foreign(&app, &headers)?;
     match app.sessions.end_one(&me.user, &id).await? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::not_found("You have no session of this id.")),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Opened, open};
+use super::{Opened, open, say};
 use crate::bootstrap::{self, Plan};
 use crate::config::Config;
 use crate::error::Fatal;
@@ -45,9 +45,12 @@ pub(crate) async fn run(config: Config, init: Init) -> Result<(), Fatal> {
     };
     let made = bootstrap::run(&server, &accounts, plan).await?;
     let (email, password) = &made.admin;
-    println!("Made the organisation {} and its administrator {email}.", made.organisation.slug);
+    say(format_args!(
+        "Made the organisation {} and its administrator {email}.",
+        made.organisation.slug
+    ));
     if let Some(password) = password {
-        println!("The password, shown once: {}", password.expose());
+        say(format_args!("The password, shown once: {}", password.expose()));
     }
     Ok(())
 }

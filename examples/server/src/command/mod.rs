@@ -12,11 +12,13 @@ use clap::{Parser, Subcommand};
 use grantor::AuthorizationServer;
 use grantor::store::TokenStore as _;
 use grantor_sqlite::Sqlite;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::accounts::{Accounts, Organisation};
 use crate::config::Config;
 use crate::error::{Fatal, StoreFailed};
 use crate::limits::ClientLimit;
+use crate::tls::Certificate;
 use crate::{events, pages};
 
 /// An OpenID Connect provider: sign-in pages, tokens, and an API for administrators.
@@ -85,20 +87,27 @@ async fn purge(config: Config) -> Result<(), Fatal> {
     const BATCH: usize = 1000;
     let Opened { server, store, .. } = open_existing(&config).await?;
     let mut purged = 0;
+    // Drawn on a terminal alone.
+    let progress = ProgressBar::new_spinner().with_style(
+        ProgressStyle::with_template("{spinner} {pos} grants deleted, {per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     loop {
         let batch = store.purge(server.now(), BATCH).await;
         let batch = batch.map_err(|error| StoreFailed::of_engine(&error))?;
         purged += batch;
+        progress.inc(batch as u64);
         if batch < BATCH {
+            progress.finish_and_clear();
             say(format_args!("Deleted {purged} grants that had ended."));
             return Ok(());
         }
-        eprint!("\rDeleted {purged} so far");
     }
 }
 
 fn check_config(config: &Config) -> Result<(), Fatal> {
     config.policy()?;
+    config.tls.as_ref().map(Certificate::read).transpose()?;
     say(format_args!("The configuration is sound."));
     say(format_args!("  issuer   {}", config.issuer));
     say(format_args!("  listens  {}", config.listen));

@@ -13,5 +13,8 @@ mod admin_api;
 mod command_line;
 mod guide;
 mod kill;
+mod login_ui;
+mod operation;
 mod pages;
 mod support;
+mod tls;

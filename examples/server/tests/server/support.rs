@@ -20,6 +20,7 @@ pub(crate) struct Server {
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     process: Option<Child>,
+    settings: Vec<(&'static str, String)>,
     /// What the first start printed.
     pub(crate) introduction: String,
 }
@@ -74,19 +75,48 @@ pub(crate) fn free_port() -> u16 {
 impl Server {
     /// A first start.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server =
-            Self { folder, port: free_port(), process: None, introduction: String::new() };
+        Self::with(&[])
+    }
+
+    /// A first start with these environment variables too.
+    pub(crate) fn with(settings: &[(&'static str, &str)]) -> Self {
+        let mut server = Self::prepared(settings);
         server.introduction = server.start();
         server
+    }
+
+    /// One that has not started yet.
+    pub(crate) fn prepared(settings: &[(&'static str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            port: free_port(),
+            process: None,
+            settings: settings.collect(),
+            introduction: String::new(),
+        }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Ends the server as an operator does, and returns what it logged.
+    pub(crate) fn stop(&mut self) -> String {
+        let mut process = self.process.take().unwrap();
+        let pid = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(process.wait().unwrap().success());
+        std::fs::read_to_string(self.log_file()).unwrap()
+    }
+
     pub(crate) fn issuer(&self) -> String {
-        format!("http://localhost:{}", self.port)
+        let has_tls = self.settings.iter().any(|(name, _)| name.contains("_TLS__"));
+        format!("{}://localhost:{}", if has_tls { "https" } else { "http" }, self.port)
     }
 
     /// The command line with this server's configuration.
@@ -95,7 +125,8 @@ impl Server {
         command
             .env("GRANTOR_ISSUER", self.issuer())
             .env("GRANTOR_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("GRANTOR_SCOPES", "[\"orders:read\"]");
+            .env("GRANTOR_SCOPES", "[\"orders:read\"]")
+            .envs(self.settings.iter().map(|(name, value)| (*name, value)));
         command
     }
 
@@ -114,7 +145,8 @@ impl Server {
         }
         // Somebody must read the log, or the pipe fills and the server waits.
         let mut log = process.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let mut file = std::fs::File::create(self.log_file()).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut file));
         self.process = Some(process);
         printed
     }

@@ -1,0 +1,108 @@
+//! What an operator sees of a running server: its log, its measurements, how it behaves behind a
+//! proxy.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+
+use crate::support::*;
+
+#[test]
+fn every_answer_has_an_id_by_which_its_log_lines_are_found() {
+    let mut server = Server::new();
+    let mine = [("x-request-id", "mine-4711")];
+    let refused = server.send("POST", "/oauth2/token?code=in-the-query", &mine, "");
+    let id = refused.header("x-request-id").unwrap().to_owned();
+    assert_eq!(id.len(), 36, "{id}");
+    let (email, password) = server.person();
+    let login = server.login(&(email, password.clone()));
+    let other = login.header("x-request-id").unwrap().to_owned();
+    assert_ne!(id, other);
+    let cookie = login.cookie();
+    let log = server.stop();
+    // What the engine refused, and the answer.
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
+    assert!(lines.iter().any(|line| line.contains("refused")), "{log}");
+    assert!(lines.iter().any(|line| line.contains("answered")), "{log}");
+    assert!(log.contains(&other), "{log}");
+    let session = cookie.split_once('=').unwrap().1;
+    for secret in ["mine-4711", "in-the-query", &password, session] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[test]
+fn measurements_have_their_own_port_and_no_labels_of_strangers() {
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let server = Server::with(&[("GRANTOR_METRICS", &metrics)]);
+    let client = server.register_spa();
+    server.tokens(&client);
+    server.login(&("nobody@example.com".into(), "wrong".into()));
+    server.get("/made-up/by-a-stranger?x=1", &[]);
+    server.send("BREW", "/health", &[], "");
+    let mut body = ureq::get(&format!("http://{metrics}/metrics")).call().unwrap().into_body();
+    let text = body.read_to_string().unwrap();
+    for line in [
+        r#"grantor_events_total{event="code_redeemed"} 1"#,
+        r#"grantor_events_total{event="client_created"} 4"#,
+        r#"grantor_logins_total{outcome="wrong"} 1"#,
+        r#"grantor_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"grantor_http_requests_total{method="other",route="/health",status="405"} 1"#,
+        r#"grantor_http_request_seconds_count{route="/oauth2/token"} 1"#,
+        r#"grantor_http_request_seconds_bucket{route="/oauth2/token",le="+Inf"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert!(!text.contains("stranger") && !text.contains("BREW") && !text.contains(&client));
+    assert_eq!(server.get("/metrics", &[]).status, 404);
+}
+
+#[test]
+fn a_busy_port_for_measurements_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let server = Server::prepared(&[("GRANTOR_METRICS", &address)]);
+    let output = server.command(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains(&address) && said.contains("GRANTOR_METRICS"), "{said}");
+    assert!(!server.data().exists());
+}
+
+#[test]
+fn traces_go_to_the_configured_collector() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", collector.local_addr().unwrap());
+    let mut server = Server::with(&[("GRANTOR_OTLP", &address)]);
+    let id = server.get("/health", &[]).header("x-request-id").unwrap().to_owned();
+    let took = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().unwrap();
+        let mut taken = Vec::new();
+        let mut buffer = [0; 65536];
+        // Headers and body; then the exporter waits for the answer.
+        while !taken.windows(id.len()).any(|window| window == id.as_bytes()) {
+            let n = stream.read(&mut buffer).unwrap();
+            assert!(n > 0, "the trace is not in what was sent");
+            taken.extend_from_slice(&buffer[..n]);
+        }
+        taken
+    });
+    server.stop();
+    assert!(took.join().unwrap().starts_with(b"POST /v1/traces "));
+}
+
+#[test]
+fn behind_a_proxy_cookies_and_browsers_are_held_to_tls() {
+    let issuer = "https://id.example.com";
+    let mut server = Server::prepared(&[("GRANTOR_ISSUER", issuer)]);
+    let init = ["init", "--org", "acme", "--admin-email", "ada@acme.example"];
+    let mut init = server.command(&init);
+    let init = init.env("GRANTOR_ADMIN_PASSWORD", "correct horse").output().unwrap();
+    assert!(init.status.success(), "{}", stderr(&init));
+    server.start();
+    let login = server.login(&("ada@acme.example".into(), "correct horse".into()));
+    assert!(login.header("set-cookie").unwrap().contains("; Secure"));
+    let strict = "strict-transport-security";
+    assert_eq!(login.header(strict), Some("max-age=15552000"));
+    assert!(server.get("/nowhere", &[]).header(strict).is_some());
+    assert_eq!(Server::new().get("/", &[]).header(strict), None);
+}
