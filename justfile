@@ -39,7 +39,8 @@ rusqlite-range:
 
 # The core stays free of runtimes, frameworks and databases.
 tree:
-    @! cargo tree -p grantor --edges normal --prefix none | grep -E '^(tokio|async-std|smol|hyper|axum|actix|http|rusqlite|libsqlite3-sys|sled|reqwest) '
+    @cargo tree -p grantor --edges normal --prefix none > target/core-tree
+    @! grep -E '^(tokio|async-std|smol|hyper|axum|actix|http|rusqlite|libsqlite3-sys|sled|reqwest) ' target/core-tree
 
 # Licences, sources, duplicate bans. Needs cargo-deny.
 deny:
@@ -55,6 +56,6 @@ e2e:
 sabotage *names:
     cargo xtask sabotage {{names}}
 
-# The sections that the code cites beside those that the tests cite.
+# The RFC sections that the code cites beside those that the tests cite.
 spec:
     cargo xtask spec

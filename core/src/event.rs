@@ -41,6 +41,9 @@ pub enum Event<'a> {
         grant: GrantId,
         /// The client.
         client_id: &'a str,
+        /// Whether it was answered within the retry window with the token that stood already. Some
+        /// at once are a browser application's parallel calls; from two places they are a theft.
+        repeated: bool,
     },
     /// A client got a token on its own behalf.
     ClientCredentialsIssued {

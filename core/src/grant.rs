@@ -214,7 +214,7 @@ pub enum Step {
         scope: Option<Scope>,
         /// Whether the generation moves on.
         rotate: bool,
-        /// How long after a rotation the predecessor still gets the same answer.
+        /// How long after a rotation its predecessor and the new token itself get the same answer.
         retry: Duration,
     },
     /// End the grant (RFC 7009).
@@ -338,7 +338,10 @@ impl Grant {
         // some already its successor, and the answers may overtake each other. So a token that has
         // just come out of a rotation does not rotate again; it is answered with itself, and every
         // answer of the burst is the same token. The first token of a grant comes out of no rotation.
-        let is_young = just_moved && rotate && from == generation && generation > 1;
+        // A token that lives hardly longer than the window must still get a successor in time.
+        let young_for = self.refresh_idle.map_or(retry, |idle| retry.min(idle / 2));
+        let is_young =
+            rotate && from == generation && generation > 1 && within(now, advanced_at, young_for);
         if from < generation && !is_retry {
             return self.reused();
         }

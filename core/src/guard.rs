@@ -81,3 +81,68 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use pollster::block_on;
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::Client;
+    use crate::grant::GrantId;
+    use crate::keys::{Algorithm, MasterKey};
+    use crate::secret::Secret;
+    use crate::store::Memory;
+    use crate::subject::{Claims, SubjectError, SubjectStatus, Subjects};
+    use crate::token::jwt;
+
+    struct Nobody;
+
+    #[async_trait]
+    impl Subjects for Nobody {
+        async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
+            Ok(SubjectStatus::Disabled)
+        }
+        async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
+            Ok(Claims::new())
+        }
+        async fn token_claims(&self, _: &str) -> Result<Claims, SubjectError> {
+            Ok(Claims::new())
+        }
+    }
+
+    /// No configuration mints such a token yet; a leaked key of another deployment would.
+    #[test]
+    fn a_token_for_another_audience_opens_nothing() {
+        let builder = AuthorizationServer::builder("https://id.example.com")
+            .store(Memory::new())
+            .subjects(Nobody)
+            .master_key(MasterKey::from_bytes([1; 32]));
+        let server = block_on(builder.build()).unwrap();
+        let mut client = Client::confidential("c", "C", &Secret::new(""));
+        client.redirect_uris = vec!["https://rp.example/cb".into()];
+        block_on(server.clients().create(client)).unwrap();
+        let now = server.now();
+        let get = |path: &str, audience: &str| {
+            let claims = json!({
+                "iss": "https://id.example.com", "sub": "c", "client_id": "c", "aud": audience,
+                "scope": "openid", "jti": format!("cc_{}", GrantId::from_bytes([1; 32])),
+                "iat": now.secs(), "exp": now.secs() + 60,
+            });
+            let ring = server.ring();
+            let key = ring.signing_key(Algorithm::EdDsa, now).unwrap();
+            let token = jwt::sign(key, "at+jwt", claims.as_object().unwrap()).unwrap();
+            Request::get(path).header("authorization", format!("Bearer {}", token.expose()))
+        };
+        let (ours, other) = ("https://id.example.com", "https://elsewhere.example");
+        let admitted = |audience: &str| {
+            let admission = block_on(Guard::new(&server).admit(&get("/api", audience)));
+            matches!(admission, Admission::Admitted(..))
+        };
+        assert!(admitted(ours) && !admitted(other));
+        let userinfo = |aud: &str| block_on(server.handle(&get("/oauth2/userinfo", aud))).status;
+        // The first is known, but belongs to no person.
+        assert_eq!((userinfo(ours), userinfo(other)), (403, 401));
+    }
+}

@@ -87,7 +87,7 @@ pub use interaction::{
     Consent, Interaction, InteractionError, Next, Pending, Session, SignInReason,
 };
 pub use issuer::{Issuer, IssuerError};
-pub use keys::{Algorithm, KeyError, KeyInfo, MasterKey};
+pub use keys::{Algorithm, KeyError, KeyInfo, KeyRotation, MasterKey};
 pub use limit::{Attempt, RateLimit};
 pub use logout::Logout;
 pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};

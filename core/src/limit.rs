@@ -11,7 +11,8 @@ use crate::env::Time;
 pub struct Attempt<'a> {
     /// The path.
     pub endpoint: &'a str,
-    /// Who the caller says it is.
+    /// Who the caller says it is; empty when it names no client
+    /// ([`crate::Policy::anonymous_revocation`]).
     pub client_id: &'a str,
     /// Where it calls from, as far as the host knows ([`crate::Request::peer`]).
     pub peer: Option<IpAddr>,

@@ -45,15 +45,18 @@ impl AuthorizationServer {
         let client = match text("client_id") {
             Some(client_id) => {
                 let found = self.client_store().find(self.issuer(), &client_id).await;
-                found.map_err(|error| Refusal::Machine(error.into()))?
+                found
+                    .map_err(|error| Refusal::Machine(error.into()))?
+                    .filter(|client| client.active)
             }
             None => None,
         };
-        // The client as it is now: a URI that was taken away meanwhile leads nowhere.
+        // The client as it is now: a URI that was taken away meanwhile leads nowhere, and neither
+        // does one of a client that was switched off.
         let redirect = text("post_logout_redirect_uri")
             .and_then(|uri| client.as_ref()?.validated_post_logout_redirect(&uri));
         Ok(Logout {
-            client: client.filter(|client| client.active),
+            client,
             redirect,
             state: text("state"),
             subject: text("sub"),

@@ -1,4 +1,4 @@
-//! The authorization server: its parts, how it is built, and which path leads to which endpoint.
+//! The authorization server: its parts, and which path leads to which endpoint.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::client::{Client, Clients};
+use crate::endpoint::authorize::Refusal;
 use crate::endpoint::{self, Call, cors};
 use crate::env::{Environment, Monotonic, Time};
 use crate::error::{Denied, Misdeed};
 use crate::event::{Event, Events};
 use crate::http::{Request, Response};
 use crate::issuer::Issuer;
-use crate::keys::{KeyError, KeyInfo, Keys, Ring};
+use crate::keys::{KeyError, KeyInfo, KeyRotation, Keys, Ring};
 use crate::limit::RateLimit;
 use crate::policy::Policy;
 use crate::store::{ClientStore, Owner, Remembered, StoreError, TokenStore};
@@ -119,12 +120,16 @@ impl AuthorizationServer {
     /// form of the endpoint that was asked, and readable by the pages that may read its answers.
     pub async fn failed(&self, request: &Request, failure: Failure) -> Response {
         let call = Call::new(self, request);
-        let response = call.conclude(Err(match failure {
+        let misdeed = match failure {
             Failure::TooLarge => Misdeed::BodyTooLarge,
             Failure::TooSlow => Misdeed::BodyTooSlow,
             Failure::Crashed => Misdeed::Crashed,
-        }));
+        };
         let path = request.path.strip_prefix(self.0.issuer.path()).unwrap_or_default();
+        if matches!(path, path::AUTHORIZE | path::END_SESSION) {
+            return call.conclude_for_a_person(Err(Refusal::Machine(misdeed)));
+        }
+        let response = call.conclude(Err(misdeed));
         match cors_methods(path) {
             Some(_) => cors::expose(self, request, None, response).await,
             None => response,
@@ -221,22 +226,29 @@ impl AuthorizationServer {
     pub async fn withdraw(&self, subject: &str, client_id: &str) -> Result<(), StoreError> {
         let (issuer, subject) = (self.issuer().clone(), subject.to_owned());
         // The consent first: otherwise a visit in between would be let in by it.
-        self.0.tokens.forget(&issuer, &subject, client_id).await?;
+        let forgotten = self.0.tokens.forget(&issuer, &subject, client_id).await?;
         let owner = Owner::SubjectAndClient(issuer, subject.clone(), client_id.to_owned());
-        self.revoke_all(&owner).await?;
-        self.emit(&Event::ConsentWithdrawn { client_id, subject: &subject });
+        if self.revoke_all(&owner).await? > 0 || forgotten {
+            self.emit(&Event::ConsentWithdrawn { client_id, subject: &subject });
+        }
         Ok(())
     }
 
     /// Publishes new keys now. They begin to sign after [`Policy::publish_keys_ahead`], so that
-    /// clients with a cached JWKS are not surprised; the answer is when.
+    /// clients with a cached JWKS are not surprised. Keys that wait already are not added to.
     ///
     /// # Errors
     /// When the ring cannot be stored.
-    pub async fn rotate_keys(&self) -> Result<Time, KeyError> {
-        let active_from = self.0.keys.rotate(self.environment(), self.now()).await?;
-        self.emit(&Event::KeysRotated { active_from: active_from.secs() });
-        Ok(active_from)
+    pub async fn rotate_keys(&self) -> Result<KeyRotation, KeyError> {
+        let rotation = self.0.keys.rotate(self.environment(), self.now()).await?;
+        self.report_rotation(rotation);
+        Ok(rotation)
+    }
+
+    fn report_rotation(&self, rotation: KeyRotation) {
+        if let KeyRotation::Published(active_from) = rotation {
+            self.emit(&Event::KeysRotated { active_from: active_from.secs() });
+        }
     }
 
     /// The signing keys, for an operator's eyes.
@@ -263,8 +275,8 @@ impl AuthorizationServer {
         const BATCH: usize = 1000;
         let now = self.now();
         let (rotated, due) = self.0.keys.maintain(self.environment(), now).await?;
-        if let Some(active_from) = rotated {
-            self.emit(&Event::KeysRotated { active_from: active_from.secs() });
+        if let Some(rotation) = rotated {
+            self.report_rotation(rotation);
         }
         if self.0.tokens.purge(now, BATCH).await? == BATCH {
             return Ok(Duration::ZERO);

@@ -335,6 +335,111 @@ const ALL: &[Sabotage] = &[
         to: "config.master_key(true)",
         tests: SERVER,
     },
+    Sabotage {
+        name: "believe tokens for another audience",
+        file: "core/src/guard.rs",
+        from: "if !token.audience.iter().any(|audience| accepted.contains(audience)) {",
+        to: "if false {",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "let a withdrawn consent be outrun",
+        file: "core/src/interaction/mod.rs",
+        from: "if standing.is_some_and(|standing| request.scope.is_within(&standing.scope)) {",
+        to: "if true {",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "sign a person out without asking",
+        file: "core/src/logout.rs",
+        from: "!(same_session && self.subject.as_deref() == Some(session.subject.as_str()))",
+        to: "same_session && self.subject.is_none()",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "send people from a sign-out to a client that was switched off",
+        file: "core/src/logout.rs",
+        from: ".filter(|client| client.active)",
+        to: ".filter(|client| client.active || true)",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "take a sign-out ticket for an authorization",
+        file: "core/src/interaction/ticket.rs",
+        from: "Purpose::Logout => \"logout ticket\",",
+        to: "Purpose::Logout => \"ticket\",",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "count a login as fresh for another request",
+        file: "core/src/endpoint/authorize.rs",
+        from: "&& ticket.query() == parameters.encode_only(&PARAMETERS)",
+        to: "",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "accept Basic beside a second secret",
+        file: "core/src/client/authentication.rs",
+        from: "if secret.is_some() || in_body",
+        to: "if in_body",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "do not count who names no client",
+        file: "core/src/endpoint/revoke.rs",
+        from: "    limit(call, \"\")?;\n",
+        to: "",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "let sessions live for ever",
+        file: "examples/server/src/session.rs",
+        from: "if now >= expires_at || now >= last_seen.plus(self.idle) {",
+        to: "if false {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let everybody use every organisation's clients",
+        file: "examples/server/src/sign_in.rs",
+        from: "|session: &&SignedIn| tenant.is_none_or(|tenant| *tenant == session.user.organisation.id);",
+        to: "|_: &&SignedIn| tenant.is_none_or(|_| true);",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "count passwords only after they were checked",
+        file: "examples/server/src/limits.rs",
+        from: "        self.here.take((account.clone(), address), now)?;\n",
+        to: "",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let pages of other sites change clients",
+        file: "examples/server/src/api/clients.rs",
+        from: "let organisation = administrator(&app, &headers, Kind::Write).await?;\n    let change: Change",
+        to: "let organisation = administrator(&app, &headers, Kind::Read).await?;\n    let change: Change",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let every page use people's sessions",
+        file: "examples/server/src/trusted.rs",
+        from: "then_some(origin)",
+        to: "then_some(origin).or(Some(origin))",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "believe every forwarded address",
+        file: "examples/server/src/proxy.rs",
+        from: "while self.trusts(client) {",
+        to: "loop {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "send people to a login page elsewhere for ever",
+        file: "examples/server/src/sign_in.rs",
+        from: ".filter(|_| !pending.has_returned())",
+        to: "",
+        tests: SERVER,
+    },
 ];
 
 /// Applies every change, or those whose name contains one of the words.
@@ -344,6 +449,7 @@ pub(crate) fn run(only: &[&str]) -> Done {
         .iter()
         .filter(|s| only.is_empty() || only.iter().any(|word| s.name.contains(word)))
         .collect();
+    check_unchanged(&copy, &chosen)?;
     let mut survived = Vec::new();
     for (n, sabotage) in chosen.iter().enumerate() {
         print!("{:2}/{} {} … ", n + 1, chosen.len(), sabotage.name);
@@ -370,6 +476,7 @@ pub(crate) fn run(only: &[&str]) -> Done {
 
 /// Copies what git tracks. Only what differs is written, so that cargo rebuilds only that.
 fn refresh(copy: &Path) -> Done {
+    forget_deleted(copy, copy)?;
     let listed = Command::new("git").current_dir(root()).args(["ls-files", "-z"]).output()?;
     for name in String::from_utf8(listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
         let (from, to) = (root().join(name), copy.join(name));
@@ -380,6 +487,35 @@ fn refresh(copy: &Path) -> Done {
         if fs::read(&to).ok().as_ref() != Some(&wanted) {
             fs::create_dir_all(to.parent().unwrap_or(copy))?;
             fs::write(&to, wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes from the copy what the checkout has not: two files of one module would not compile.
+fn forget_deleted(copy: &Path, folder: &Path) -> Done {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_deleted(copy, &path)?;
+        } else if !root().join(path.strip_prefix(copy)?).is_file() {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Without any change the tests must pass: a test that fails anyway would notice everything.
+fn check_unchanged(copy: &Path, chosen: &[&Sabotage]) -> Done {
+    refresh(copy)?;
+    let mut seen: Vec<&[&str]> = Vec::new();
+    for sabotage in chosen {
+        if !seen.contains(&sabotage.tests) {
+            seen.push(sabotage.tests);
+            if !cargo_test(copy, sabotage.tests, &[])? {
+                return Err(format!("{:?} fail without any change", sabotage.tests).into());
+            }
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Lists the specification sections that the code cites beside those that the tests cite, so that
+//! Lists the RFC sections that the code cites beside those that the tests cite, so that
 //! a gap shows.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,6 +20,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
@@ -72,7 +73,11 @@ impl Serve {
 
     async fn run(self) -> io::Result<()> {
         let Self { listener, app, server, mut stop, transport } = self;
-        let maintenance = server.map(|server| tokio::spawn(maintain(server)));
+        // Dropped with this future, whatever ends it.
+        let mut maintenance = JoinSet::new();
+        if let Some(server) = server {
+            maintenance.spawn(maintain(server));
+        }
         let graceful = GracefulShutdown::new();
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
@@ -91,9 +96,7 @@ impl Serve {
             });
         }
         drop(listener);
-        if let Some(maintenance) = maintenance {
-            maintenance.abort();
-        }
+        drop(maintenance);
         let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
         Ok(())
     }
@@ -185,7 +188,15 @@ async fn accept(
 async fn maintain(server: AuthorizationServer) {
     loop {
         // A store that is away now is asked again; requests fail closed meanwhile.
-        let rest = server.maintain().await.unwrap_or(Duration::from_secs(10));
+        // One that panics in a hook of the host is no reason never to rotate keys again.
+        let maintained = tokio::spawn({
+            let server = server.clone();
+            async move { server.maintain().await }
+        });
+        let rest = match maintained.await {
+            Ok(Ok(rest)) => rest,
+            Ok(Err(_)) | Err(_) => Duration::from_secs(10),
+        };
         tokio::time::sleep(rest.max(Duration::from_millis(50))).await;
     }
 }

@@ -50,13 +50,7 @@ pub(crate) async fn authenticate_client(
 ) -> Result<AuthenticatedClient, Misdeed> {
     let presented = presented(call.request, parameters)?;
     let basic = presented.method == AuthMethod::Basic;
-    let attempt = Attempt {
-        endpoint: &call.request.path,
-        client_id: &presented.client_id,
-        peer: call.request.peer,
-        now: call.now,
-    };
-    call.server.limit().check(&attempt).map_err(Misdeed::TooOften)?;
+    limit(call, &presented.client_id)?;
     let found = call.server.client_store().find(call.server.issuer(), &presented.client_id).await?;
     let Some(client) = found else {
         // The same digest and comparison as for a known client.
@@ -85,6 +79,13 @@ pub(crate) async fn authenticate_client(
         (true, false) => Err(Misdeed::ClientInactive { basic }),
         (false, _) => Err(Misdeed::ClientUnproved { basic }),
     }
+}
+
+/// Asks the host whether the caller may go on. Who names no client is counted by address alone.
+pub(crate) fn limit(call: &Call<'_>, client_id: &str) -> Result<(), Misdeed> {
+    let Call { request, now, .. } = call;
+    let attempt = Attempt { endpoint: &request.path, client_id, peer: request.peer, now: *now };
+    call.server.limit().check(&attempt).map_err(Misdeed::TooOften)
 }
 
 fn presented<'a>(request: &Request, parameters: &'a Parameters) -> Result<Presented<'a>, Misdeed> {

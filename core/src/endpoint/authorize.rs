@@ -43,14 +43,8 @@ pub(crate) const PARAMETERS: [&str; 13] = [
 ];
 
 pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    match respond(&mut call).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let client_id = call.client.as_ref().map(|client| client.client_id.as_str());
-            refusal.report(call.server, &call.request.path, client_id);
-            refusal.into_response(call.server, call.request)
-        }
-    }
+    let result = respond(&mut call).await;
+    call.conclude_for_a_person(result)
 }
 
 async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
@@ -201,6 +195,9 @@ impl Refusal {
     pub(crate) fn into_response(self, server: &AuthorizationServer, request: &Request) -> Response {
         match self {
             Refusal::Page(error) => page(server, &error, request.wants_html()),
+            // A wrong method comes from no person's browser.
+            Refusal::Machine(misdeed @ Misdeed::Method(_)) => misdeed.response(),
+            Refusal::Machine(misdeed) if request.wants_html() => broken(server, &misdeed),
             Refusal::Redirected { redirect, code, description } => {
                 redirect.error(server, code, description)
             }
@@ -208,6 +205,25 @@ impl Refusal {
             Refusal::Machine(misdeed) => misdeed.response(),
         }
     }
+}
+
+/// The error page for a failure that is not the request's fault.
+fn broken(server: &AuthorizationServer, misdeed: &Misdeed) -> Response {
+    let error = match misdeed.wire().status {
+        408 | 413 => {
+            PageError { code: "invalid_request", description: "The request is malformed." }
+        }
+        _ => PageError {
+            code: "temporarily_unavailable",
+            description: "The server cannot answer right now. Try again in a moment.",
+        },
+    };
+    let mut response = page(server, &error, true);
+    response.status = misdeed.wire().status;
+    // Such as when to try again.
+    let of_the_machine = misdeed.response().headers.into_iter();
+    response.headers.extend(of_the_machine.filter(|(name, _)| *name == "retry-after"));
+    response
 }
 
 /// The error page, or JSON for a program.

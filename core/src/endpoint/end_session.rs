@@ -13,14 +13,8 @@ use crate::interaction::ticket::{Purpose, Ticket};
 use crate::token::{id_token, jwt};
 
 pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    match respond(&mut call).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            let client_id = call.client.as_ref().map(|client| client.client_id.as_str());
-            refusal.report(call.server, &call.request.path, client_id);
-            refusal.into_response(call.server, call.request)
-        }
-    }
+    let result = respond(&mut call).await;
+    call.conclude_for_a_person(result)
 }
 
 async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {

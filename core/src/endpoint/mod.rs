@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::Client;
+use crate::endpoint::authorize::Refusal;
 use crate::env::Time;
 use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
@@ -39,6 +40,15 @@ impl<'a> Call<'a> {
         result.unwrap_or_else(|misdeed| {
             self.report(&misdeed);
             misdeed.response()
+        })
+    }
+
+    /// The same for an endpoint that a person visits with a browser.
+    pub(crate) fn conclude_for_a_person(&self, result: Result<Response, Refusal>) -> Response {
+        result.unwrap_or_else(|refusal| {
+            let client_id = self.client.as_ref().map(|client| client.client_id.as_str());
+            refusal.report(self.server, &self.request.path, client_id);
+            refusal.into_response(self.server, self.request)
         })
     }
 

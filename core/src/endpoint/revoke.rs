@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Call;
 use super::token::{open, post_parameters};
-use crate::client::authentication::{AuthenticatedClient, authenticate_client};
+use crate::client::authentication::{AuthenticatedClient, authenticate_client, limit};
 use crate::error::Misdeed;
 use crate::event::Event;
 use crate::grant::{Grant, GrantId, Outcome, State, Step};
@@ -56,6 +56,7 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
 /// Revokes a public client's token for somebody who names no client. See
 /// [`crate::Policy::anonymous_revocation`].
 async fn anonymous(call: &Call<'_>, parameters: &Parameters) -> Result<Response, Misdeed> {
+    limit(call, "")?;
     let token = parameters.get("token").ok_or(Misdeed::Missing("token"))?;
     let id = match open(call, Kind::Refresh, token).await? {
         Some(credential) => Some(GrantId::of_handle(call.server.issuer(), &credential.handle)),

@@ -112,7 +112,10 @@ async fn refresh_token(
         | Outcome::Mismatch(_) => return Err(Misdeed::RefreshDead),
     };
     let response = tokens(call, client, &grant, &credential, scope.as_ref(), false).await?;
-    call.server.emit(&Event::Refreshed { grant: grant.id, client_id: &grant.client_id });
+    let repeated = call.server.policy().rotates(client)
+        && matches!(grant.state, State::Active { advanced_at, .. } if advanced_at < call.now);
+    let (id, client_id) = (grant.id, &grant.client_id);
+    call.server.emit(&Event::Refreshed { grant: id, client_id, repeated });
     Ok(response)
 }
 

@@ -298,3 +298,22 @@ fn the_last_generation_does_not_overflow() {
     };
     assert_eq!(grant.apply(&step, START), (None, Outcome::Expired));
 }
+
+#[test]
+fn a_token_that_lives_hardly_longer_than_the_retry_window_still_gets_a_successor() {
+    let mut grant = grant(true);
+    grant.refresh_idle = Some(RETRY);
+    grant.state = State::Active { generation: 2, advanced_at: START };
+    let step = Step::Refresh {
+        client: "client_a".into(),
+        from: 2,
+        expires_at: START.plus(RETRY),
+        scope: None,
+        rotate: true,
+        retry: RETRY,
+    };
+    assert_eq!(grant.apply(&step, START.plus(RETRY / 3)).0, None, "a burst is answered alike");
+    let (moved, _) = grant.apply(&step, START.plus(RETRY / 2));
+    let state = moved.expect("it rotates in time").state;
+    assert!(matches!(state, State::Active { generation: 3, .. }), "{state:?}");
+}

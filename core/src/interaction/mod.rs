@@ -32,7 +32,7 @@ use crate::endpoint::authorize::{self, AuthorizationRequest, Prompt, Refusal};
 use crate::env::Time;
 use crate::error::{Denied, Misdeed};
 use crate::event::Event;
-use crate::grant::{Grant, GrantId, State};
+use crate::grant::{Grant, GrantId, State, Step};
 use crate::http::{Request, Response};
 use crate::policy::RefreshPolicy;
 use crate::scope::Scope;
@@ -235,8 +235,7 @@ impl Interaction {
         let asked_for = self.request.prompt.contains(&Prompt::Consent);
         let consent = Consent { interaction: self, session, remembered };
         if covered && !asked_for {
-            let scope = consent.interaction.request.scope.clone();
-            return Ok(Next::Done(consent.grant(&scope, false).await?));
+            return Ok(Next::Done(consent.grant_remembered().await?));
         }
         if silent {
             return Ok(consent.interaction.error("consent_required", "the person must be asked"));
@@ -418,7 +417,24 @@ impl Consent {
         refused.await.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
     }
 
-    async fn grant(self, approved: &Scope, remember: bool) -> Result<Response, Misdeed> {
+    /// Grants what was granted before, without a page. A withdrawal that ran meanwhile ended the
+    /// grants that it saw, and it may not have seen this one: so the consent must still stand once
+    /// the grant is stored. When it does not, the request starts again, and asks.
+    async fn grant_remembered(&self) -> Result<Response, Misdeed> {
+        let Interaction { server, request, client, ticket } = &self.interaction;
+        let (issuer, subject) = (server.issuer(), &self.session.subject);
+        let response = self.grant(&request.scope, false).await?;
+        let store = server.token_store();
+        let standing = store.remembered(issuer, subject, &client.client_id).await?;
+        if standing.is_some_and(|standing| request.scope.is_within(&standing.scope)) {
+            return Ok(response);
+        }
+        let id = GrantId::of_handle(issuer, &ticket.grant_handle(server, &self.session)?);
+        store.apply(id, Step::Revoke { client: None }, server.now()).await?;
+        Ok(again(server, ticket))
+    }
+
+    async fn grant(&self, approved: &Scope, remember: bool) -> Result<Response, Misdeed> {
         let server = &self.interaction.server;
         let requested = &self.interaction.request.scope;
         let granted = match &self.remembered {

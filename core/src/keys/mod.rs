@@ -93,6 +93,18 @@ struct Current {
     ring: Arc<Ring>,
     version: u64,
     loaded_at: Time,
+    /// When the store last failed.
+    failed_at: Option<Time>,
+}
+
+/// What a wish for new keys led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyRotation {
+    /// New keys are published, and sign from then on.
+    Published(Time),
+    /// Keys had been published before that sign from then on; none were added.
+    Pending(Time),
 }
 
 /// How often an unknown key id may make us look at the store: a stranger can invent ids.
@@ -112,7 +124,8 @@ impl Keys {
         for _ in 0..3 {
             if let Some(SealedRing { sealed, version }) = store.load(&issuer).await? {
                 let ring = Arc::new(Ring::open(&master, &issuer, &sealed)?);
-                let current = RwLock::new(Current { ring, version, loaded_at: now });
+                let current =
+                    RwLock::new(Current { ring, version, loaded_at: now, failed_at: None });
                 return Ok(Self { store, issuer, master, lifetimes, current });
             }
             let ring = Ring::create(environment, now)?;
@@ -135,7 +148,17 @@ impl Keys {
         if now.since(current.loaded_at) < RELOAD_EVERY {
             return Ok(current.ring);
         }
-        self.reload(now).await
+        // A store that is away is not asked by every stranger. That is no answer about the key either:
+        // a client whose credential is good must not be told that it is not.
+        if current.failed_at.is_some_and(|at| now.since(at) < RELOAD_EVERY) {
+            return Err(StoreError::new("the store failed a moment ago").into());
+        }
+        let reloaded = self.reload(now).await;
+        if reloaded.is_err() {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            current.failed_at = Some(now);
+        }
+        reloaded
     }
 
     async fn reload(&self, now: Time) -> Result<Arc<Ring>, KeyError> {
@@ -149,36 +172,36 @@ impl Keys {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // A load that took long must not replace what a quicker one has brought meanwhile.
         if current.version <= stored.version {
-            *current = Current { ring, version: stored.version, loaded_at: now };
+            *current = Current { ring, version: stored.version, loaded_at: now, failed_at: None };
         }
         Ok(current.ring.clone())
     }
 
-    /// Publishes new keys, which begin to sign after `publish_ahead`. When keys are published
-    /// already that do not sign yet, those are the answer.
+    /// Publishes new keys, which begin to sign after `publish_ahead`, unless there are some already
+    /// that do not sign yet.
     pub(crate) async fn rotate(
         &self,
         environment: &dyn Environment,
         now: Time,
-    ) -> Result<Time, KeyError> {
+    ) -> Result<KeyRotation, KeyError> {
         self.rotate_if(environment, now, |newest| newest <= now).await
     }
 
-    /// Rotates when the keys are old enough, and answers when rotation is next due; before it, when
-    /// the keys that this call made begin to sign.
+    /// Rotates when the keys are old enough, and answers when rotation is next due; before it, what
+    /// this call did.
     pub(crate) async fn maintain(
         &self,
         environment: &dyn Environment,
         now: Time,
-    ) -> Result<(Option<Time>, Time), KeyError> {
+    ) -> Result<(Option<KeyRotation>, Time), KeyError> {
         let lifetimes = self.lifetimes;
         let due = self.reload(now).await?.rotation_due(lifetimes);
         if due > now {
             return Ok((None, due));
         }
         let age = lifetimes.rotate_every.saturating_sub(lifetimes.publish_ahead);
-        let newest = self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
-        Ok((Some(newest), self.ring().rotation_due(lifetimes)))
+        let rotated = self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
+        Ok((Some(rotated), self.ring().rotation_due(lifetimes)))
     }
 
     async fn rotate_if(
@@ -186,11 +209,11 @@ impl Keys {
         environment: &dyn Environment,
         now: Time,
         wanted: impl Fn(Time) -> bool + Send,
-    ) -> Result<Time, KeyError> {
+    ) -> Result<KeyRotation, KeyError> {
         for _ in 0..3 {
             let newest = self.reload(now).await?.newest();
             if !wanted(newest) {
-                return Ok(newest);
+                return Ok(KeyRotation::Pending(newest));
             }
             let Current { ring, version, .. } = self.current();
             // Rings are small: sealing and opening again copies one.
@@ -200,7 +223,7 @@ impl Keys {
             next.prune(self.lifetimes, now);
             let sealed = next.seal(&self.master, &self.issuer)?;
             if self.store.replace(&self.issuer, sealed, version).await? {
-                return Ok(self.reload(now).await?.newest());
+                return Ok(KeyRotation::Published(self.reload(now).await?.newest()));
             }
         }
         Err(KeyError::Contended)

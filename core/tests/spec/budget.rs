@@ -47,6 +47,11 @@ fn a_third_partys_consent_costs_one_look_and_one_write() {
     let scope = consent.scope().clone();
     let (write, _) = world.calls(|| pollster::block_on(consent.approve(&scope)).unwrap());
     assert_eq!(write, 1);
+    // Remembered, it is looked at before and after: somebody may withdraw it meanwhile.
+    let ticket = world.ticket(THIRD, &[]);
+    let (silent, next) = world.calls(|| world.proceed(&ticket, Some(world.session())));
+    assert!(matches!(next, Next::Done(_)));
+    assert_eq!(silent, 3);
 }
 
 #[test]

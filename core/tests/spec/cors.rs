@@ -5,6 +5,8 @@ use grantor::{Admission, Guard, Method, Request, Response};
 use crate::support::*;
 
 fn allowed(response: &Response) -> Option<&str> {
+    // Tokens travel in headers: no answer of ours is for a browser's cookies.
+    assert_eq!(response.get("access-control-allow-credentials"), None);
     response.get("access-control-allow-origin")
 }
 
@@ -30,9 +32,15 @@ fn token_answers_and_errors_are_readable_by_the_clients_own_origins() {
         let response = send(SPA, ORIGIN, parameters);
         assert_eq!((response.status, allowed(&response)), (status, Some(ORIGIN)));
         assert_eq!(response.get("vary"), Some("Origin"));
-        assert!(response.get("access-control-allow-credentials").is_none());
         // Another client's origin is another page.
-        for stranger in ["https://other.example", "https://evil.example", "null", ""] {
+        for stranger in [
+            "https://other.example",
+            "https://evil.example",
+            "http://localhost:3000",
+            "http://localhost:5173",
+            "null",
+            "",
+        ] {
             assert_eq!(allowed(&send(SPA, stranger, parameters)), None, "{stranger}");
         }
     }
@@ -129,4 +137,46 @@ fn the_guard_answers_preflights_and_lets_the_clients_pages_read() {
         }
         Admission::Admitted(..) => panic!("a dead token was let through"),
     }
+}
+
+#[test]
+fn a_client_that_calls_too_often_can_read_so() {
+    struct Never;
+    impl grantor::RateLimit for Never {
+        fn check(&self, _: &grantor::Attempt<'_>) -> Result<(), std::time::Duration> {
+            Err(seconds(41))
+        }
+    }
+    let builder = grantor::AuthorizationServer::builder(ISSUER)
+        .store(grantor::store::Memory::new())
+        .subjects(People::default())
+        .master_key(grantor::MasterKey::from_bytes([1; 32]))
+        .rate_limit(Never);
+    let server = pollster::block_on(builder.build()).unwrap();
+    let mut spa = grantor::Client::public(SPA, "App");
+    spa.redirect_uris = vec![CALLBACK.into()];
+    spa.allowed_origins = vec![ORIGIN.into()];
+    pollster::block_on(server.clients().create(spa)).unwrap();
+    let ask = |origin: &str| {
+        let request = Request::form("/oauth2/token", &[("client_id", SPA)]);
+        pollster::block_on(server.handle(&request.header("origin", origin)))
+    };
+    let refused = ask(ORIGIN);
+    assert_error(&refused, 429, "temporarily_unavailable");
+    assert_eq!(allowed(&refused), Some(ORIGIN));
+    let exposed = refused.get("access-control-expose-headers").unwrap().to_lowercase();
+    assert!(exposed.contains("retry-after"), "{exposed}");
+    assert_eq!(allowed(&ask("https://evil.example")), None);
+    // Who names no client is counted too.
+    let anonymous = Request::form("/oauth2/revoke", &[("token", "x")]);
+    let mut policy = grantor::Policy::default();
+    policy.anonymous_revocation = true;
+    let builder = grantor::AuthorizationServer::builder(ISSUER)
+        .store(grantor::store::Memory::new())
+        .subjects(People::default())
+        .master_key(grantor::MasterKey::from_bytes([1; 32]))
+        .policy(policy)
+        .rate_limit(Never);
+    let server = pollster::block_on(builder.build()).unwrap();
+    assert_eq!(pollster::block_on(server.handle(&anonymous)).status, 429);
 }

@@ -1,5 +1,6 @@
 //! The way through the host's pages: tickets, consent, one decision per request and session.
 
+use grantor::grant::State;
 use grantor::{Next, Scope, Session};
 use pollster::block_on;
 
@@ -329,4 +330,58 @@ fn a_withdrawn_consent_ends_what_the_client_held_and_is_asked_again() {
     assert!(world.saw("ConsentWithdrawn"));
     let again = world.proceed(&world.ticket(THIRD, &[]), Some(world.session()));
     assert!(matches!(again, Next::Consent(_)));
+}
+
+#[test]
+fn a_consent_that_is_withdrawn_while_a_silent_request_runs_lets_nothing_through() {
+    let world = World::new();
+    world.approve(&world.ticket(THIRD, &[]));
+    for prompt in ["", "none"] {
+        world.approve(&world.ticket(THIRD, &[("prompt", "consent")]));
+        let server = world.server.clone();
+        world.meanwhile(move || block_on(server.withdraw("ann", THIRD)).unwrap());
+        let ticket = world.ticket(THIRD, &[("prompt", prompt)]);
+        let Next::Done(response) = world.proceed(&ticket, Some(world.session())) else {
+            panic!("the consent stood when the request began")
+        };
+        assert_eq!(parameter(&response, "code"), None);
+        assert!(world.grants().iter().all(|grant| grant.state == State::Revoked));
+        // The request starts again, and the person is asked.
+        let again = response.get("location").unwrap().strip_prefix(ISSUER).unwrap();
+        let again = world.send(&grantor::Request::get(again));
+        let ticket = again.get("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+        match world.proceed(&ticket, Some(world.session())) {
+            Next::Consent(_) => assert_eq!(prompt, ""),
+            Next::Done(response) => assert_redirected(&response, "consent_required"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn withdrawing_what_was_never_given_is_no_event() {
+    let world = World::new();
+    block_on(world.server.withdraw("ann", THIRD)).unwrap();
+    assert!(!world.saw("ConsentWithdrawn"));
+}
+
+#[test]
+fn a_person_gets_a_page_when_the_server_cannot_answer() {
+    let world = World::new();
+    let ticket = world.ticket(SPA, &[]);
+    world.break_store(true);
+    let failed = block_on(async {
+        world.server.resume(&ticket).await.unwrap().proceed(Some(world.session())).await
+    });
+    let response = failed.unwrap_err().into_response();
+    assert_eq!(response.status, 503);
+    assert!(response.get("content-type").unwrap().starts_with("text/html"));
+    assert_eq!(response.get("retry-after"), Some("1"));
+    let page = text(&response);
+    assert!(page.contains("cannot answer right now") && !page.contains("/secret/path"), "{page}");
+    let too_large = grantor::Request::form("/oauth2/authorize", &[]).header("accept", "text/html");
+    let failed = world.server.failed(&too_large, grantor::Failure::TooLarge);
+    let response = block_on(failed);
+    assert_eq!(response.status, 413);
+    assert!(response.get("content-type").unwrap().starts_with("text/html"));
 }

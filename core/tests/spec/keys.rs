@@ -1,6 +1,6 @@
 //! Key rotation while running.
 
-use grantor::{Policy, Request};
+use grantor::{KeyRotation, Policy, Request};
 use pollster::block_on;
 
 use crate::support::*;
@@ -15,7 +15,9 @@ fn a_rotated_key_is_published_long_before_it_signs_and_the_old_one_long_after() 
     let world = World::new();
     let old = world.tokens(SPA);
     let old_kid = str_of(&jose_header(&str_of(&old, "id_token")), "kid");
-    let active_from = block_on(world.server.rotate_keys()).unwrap();
+    let KeyRotation::Published(active_from) = block_on(world.server.rotate_keys()).unwrap() else {
+        panic!("nothing was published")
+    };
     assert_eq!(active_from.since(world.server.now()), seconds(900));
     assert_eq!(kids(&world).len(), 4);
     assert!(world.saw("KeysRotated"));
@@ -33,9 +35,11 @@ fn a_rotated_key_is_published_long_before_it_signs_and_the_old_one_long_after() 
 #[test]
 fn rotating_twice_at_once_makes_one_new_set() {
     let world = World::new();
-    let first = block_on(world.server.rotate_keys()).unwrap();
+    let KeyRotation::Published(first) = block_on(world.server.rotate_keys()).unwrap() else {
+        panic!("nothing was published")
+    };
     world.pass(5);
-    assert_eq!(block_on(world.server.rotate_keys()).unwrap(), first);
+    assert_eq!(block_on(world.server.rotate_keys()).unwrap(), KeyRotation::Pending(first));
     assert_eq!(kids(&world).len(), 4);
 }
 

@@ -143,6 +143,10 @@ fn a_uri_that_is_taken_away_while_the_person_reads_leads_nowhere() {
     let world = world();
     let response = ask(&world, &[("client_id", SPA), ("post_logout_redirect_uri", BYE)]);
     let ticket = response.get("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+    world.change(SPA, |client| client.active = false);
+    assert_eq!(location(block_on(world.server.resume_logout(&ticket)).unwrap()), None);
+    world.change(SPA, |client| client.active = true);
+    assert!(location(block_on(world.server.resume_logout(&ticket)).unwrap()).is_some());
     world.change(SPA, |client| client.post_logout_redirect_uris = Vec::new());
     assert_eq!(location(block_on(world.server.resume_logout(&ticket)).unwrap()), None);
 }

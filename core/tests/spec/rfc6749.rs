@@ -483,15 +483,49 @@ fn a_confidential_client_authenticates_by_basic_or_in_the_body_and_never_by_its_
 }
 
 #[test]
-fn two_ways_at_once_are_refused() {
+fn basic_goes_with_the_same_client_id_and_with_no_second_proof() {
     let world = World::new();
+    let refresh_token = str_of(&world.tokens(WEB), "refresh_token");
     let secret = world.secret.expose();
-    let grant = ("grant_type", "refresh_token");
-    assert_error(&world.token(WEB, &[grant, ("client_secret", secret)]), 400, "invalid_request");
-    assert_error(&world.token(WEB, &[grant, ("client_id", OTHER)]), 400, "invalid_request");
+    // Whatever is accepted answers 200.
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
+    let with = |more: &[(&str, &str)]| {
+        let mut all = refresh.to_vec();
+        all.extend_from_slice(more);
+        world.token(WEB, &all)
+    };
+    for two in [
+        &[("client_secret", secret)][..],
+        &[("client_id", WEB), ("client_secret", secret)],
+        &[("client_id", OTHER)],
+    ] {
+        assert_error(&with(two), 400, "invalid_request");
+    }
     let twice =
-        world.as_client(WEB, "/oauth2/token", &[grant]).header("authorization", basic(WEB, secret));
+        world.as_client(WEB, "/oauth2/token", &refresh).header("authorization", basic(WEB, secret));
     assert_error(&world.send(&twice), 400, "invalid_request");
+    assert_eq!((with(&[("client_id", WEB)]).status, with(&[]).status), (200, 200));
+}
+
+#[test]
+fn generated_secrets_need_no_encoding_and_an_encoded_one_is_the_same() {
+    let world = World::new();
+    for secret in [&world.secret, &world.other_secret, &world.service_secret] {
+        let random = secret.expose().strip_prefix("secret_").unwrap();
+        assert_eq!(random.len(), 43);
+        assert!(random.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    }
+    let percent = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+    let request = Request::form("/oauth2/token", &[("grant_type", "client_credentials")]);
+    let encoded = basic(&percent(SERVICE), &percent(world.service_secret.expose()));
+    assert_eq!(world.send(&request.header("authorization", encoded)).status, 200);
+}
+
+#[test]
+fn without_scope_a_client_of_openid_scopes_alone_gets_invalid_scope() {
+    let world = World::new();
+    world.change(SPA, |client| client.scope = Scope::parse("openid profile email").unwrap());
+    assert_redirected(&world.authorize(SPA, &[("scope", "")]), "invalid_scope");
 }
 
 #[test]
@@ -754,7 +788,7 @@ fn without_randomness_nothing_is_issued() {
     let world = World::new();
     let ticket = world.ticket(SPA, &[]);
     world.run_dry(true);
-    assert_error(&world.authorize(SPA, &[]), 503, "server_error");
+    assert_eq!(world.authorize(SPA, &[]).status, 503);
     let service = world.token(SERVICE, &[("grant_type", "client_credentials")]);
     assert_error(&service, 503, "server_error");
     world.run_dry(false);

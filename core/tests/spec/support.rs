@@ -98,7 +98,11 @@ pub(crate) struct Counting {
     inner: Memory,
     calls: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
+    /// What somebody else does just before the next grant is stored.
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Counting {
     fn count(&self) -> Result<(), StoreError> {
@@ -114,6 +118,10 @@ impl Counting {
 impl TokenStore for Counting {
     async fn insert(&self, g: Grant, r: Option<Remembered>) -> Result<Inserted, StoreError> {
         self.count()?;
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         TokenStore::insert(&self.inner, g, r).await
     }
     async fn apply(&self, id: GrantId, step: Step, now: Time) -> Result<Outcome, StoreError> {
@@ -462,6 +470,11 @@ impl World {
         let response = self.send(&request);
         assert_eq!(response.status, 200, "{}", text(&response));
         json_body(&response)
+    }
+
+    /// Has something done just before the next grant is stored.
+    pub(crate) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.store.meanwhile.lock().unwrap() = Some(Box::new(act));
     }
 
     /// Puts a grant back as it was: what a restored backup does.

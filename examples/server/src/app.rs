@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::limits::LoginLimit;
 use crate::observe::{self, StrictTransport};
 use crate::passwords::Passwords;
+use crate::proxy::{self, TrustedProxies};
 use crate::session::Sessions;
 use crate::trusted::TrustedOrigins;
 use crate::{account, api, demo, pages, sign_in, sign_out};
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) trusted: TrustedOrigins,
     /// Whether people come from other machines, by TLS.
     is_public: bool,
+    proxies: TrustedProxies,
     store: Sqlite,
 }
 
@@ -54,7 +56,19 @@ impl App {
             config.login_ui.as_deref().and_then(|url| Url::parse(url).ok()).map(Arc::new);
         let trusted = TrustedOrigins::new(config.trusted());
         let is_public = secure && !config.is_loopback();
-        Self { server, accounts, sessions, passwords, logins, login_ui, trusted, is_public, store }
+        let proxies = TrustedProxies::new(&config.trusted_proxies);
+        Self {
+            server,
+            accounts,
+            sessions,
+            passwords,
+            logins,
+            login_ui,
+            trusted,
+            is_public,
+            proxies,
+            store,
+        }
     }
 
     /// Whether both databases can be written to.
@@ -67,6 +81,7 @@ impl App {
     /// All routes: the engine's, the pages, the API.
     pub(crate) fn router(self) -> Router {
         let strict_transport = StrictTransport(self.is_public);
+        let proxies = self.proxies.clone();
         Router::new()
             .route("/", get(home))
             .route("/login", get(sign_in::show_login).post(sign_in::login))
@@ -83,6 +98,7 @@ impl App {
             .with_state(self)
             .layer(CatchPanicLayer::custom(|_| api::crashed()))
             .layer(from_fn_with_state(strict_transport, observe::observe))
+            .layer(from_fn_with_state(proxies, proxy::unmask))
     }
 }
 

@@ -36,8 +36,8 @@ pub(crate) struct Demo {
 
 const DEMO_EMAIL: &str = "dana@example.com";
 
-/// Makes what the plan says. The accounts are one act, after everything was checked: what is
-/// interrupted can be done again.
+/// Makes what the plan says. The accounts are one act, after everything was checked. Who never saw
+/// the password of an administrator gives them another: `grantor-server user passwd`.
 pub(crate) async fn run(
     server: &AuthorizationServer,
     accounts: &Accounts,
@@ -62,7 +62,7 @@ pub(crate) async fn run(
     }
     let added = accounts.add_organisation(plan.slug, plan.name, people).await?;
     let organisation =
-        added.map_err(|what| Fatal::Say(format!("{what} exists already: choose another")))?;
+        added.map_err(|what| Fatal::Say(format!("{what} exists already: choose another. A lost password is replaced by `grantor-server user passwd`")))?;
     let demo = match plan.demo {
         true => Some(make_demo(server, accounts, &organisation, demo_password).await?),
         false => None,

@@ -12,6 +12,7 @@ use grantor::{Issuer, MasterKey, Policy, Scope, SystemEnvironment};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
+use crate::proxy::network;
 use crate::tls::Tls;
 
 /// The file that is read when it exists and none is named.
@@ -41,6 +42,9 @@ pub(crate) struct Config {
     pub(crate) apis: Vec<String>,
     /// Scopes beside the standard ones.
     pub(crate) scopes: Vec<String>,
+    /// The addresses or networks of the proxies in front of this server, whose `X-Forwarded-For` is
+    /// believed. Without them, everybody who comes through a proxy counts as one address.
+    pub(crate) trusted_proxies: Vec<String>,
     /// A login page on another host of the same site, which signs people in through
     /// `/v1/auth/login`; this server's own when not set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +123,7 @@ impl Default for Config {
             master_key_file: None,
             apis: Vec::new(),
             scopes: Vec::new(),
+            trusted_proxies: Vec::new(),
             login_ui: None,
             trusted_origins: Vec::new(),
             anonymous_revocation: true,
@@ -223,9 +228,18 @@ impl Config {
         if let Some(api) = self.apis.iter().find(|api| url::Url::parse(api).is_err()) {
             return fail(format!("apis: {api:?} is not an absolute URI"));
         }
+        if let Some(text) = self.trusted_proxies.iter().find(|text| network(text).is_none()) {
+            let text = format!("trusted_proxies: {text:?} is no address and no network");
+            return fail(format!("{text}: write 10.0.0.1 or 10.0.0.0/8"));
+        }
         for (name, url) in self.pages_elsewhere() {
             if let Err(why) = origin_of(url, name == "login_ui") {
                 return fail(format!("{name}: {url:?} {why}"));
+            }
+            // Whatever runs on a person's own machine must not use their session with a server
+            // elsewhere.
+            if url.starts_with("http://") && self.issuer.starts_with("https://") {
+                return fail(format!("{name}: {url:?} must begin with https:// like the issuer"));
             }
         }
         if let Err(error) = Scope::collect(&self.scopes) {
@@ -252,6 +266,12 @@ impl Config {
     pub(crate) fn is_loopback(&self) -> bool {
         let issuer = url::Url::parse(&self.issuer).ok();
         self.listen.ip().is_loopback() && issuer.is_some_and(|issuer| is_this_machine(&issuer))
+    }
+
+    /// Whether the issuer is public by TLS that this server does not speak, and no proxy is known.
+    pub(crate) fn is_behind_an_unknown_proxy(&self) -> bool {
+        let elsewhere = self.tls.is_none() && self.issuer.starts_with("https://");
+        elsewhere && self.trusted_proxies.is_empty()
     }
 
     pub(crate) fn policy(&self) -> Result<Policy, Fatal> {
@@ -336,17 +356,22 @@ fn origin_of(url: &str, is_page: bool) -> Result<String, &'static str> {
 }
 
 /// Writes whole or not at all: a file that was begun and not finished would be a key that opens
-/// nothing.
+/// nothing. A file that another start has made meanwhile stays: something may be sealed with it.
 #[cfg(unix)]
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = file.with_extension("draft");
+    let draft = file.with_extension(format!("draft-{}", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     writeln!(written, "{text}")?;
     written.sync_all()?;
-    std::fs::rename(draft, file)
+    let published = std::fs::hard_link(&draft, file);
+    std::fs::remove_file(&draft)?;
+    match published {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        published => published,
+    }
 }
 
 #[cfg(not(unix))]
@@ -382,7 +407,9 @@ fn explain(error: figment::Error) -> String {
     let key = first.path.join(".");
     let hint = match (key.as_str(), &first.kind) {
         ("listen" | "metrics", _) => ". Write it as 127.0.0.1:4000",
-        ("scopes" | "apis" | "trusted_origins", _) => ". Write it as [\"one\", \"two\"]",
+        ("scopes" | "apis" | "trusted_origins" | "trusted_proxies", _) => {
+            ". Write it as [\"one\", \"two\"]"
+        }
         (_, figment::error::Kind::UnknownField(..)) => {
             ". In environment variables two underscores lead into a table: GRANTOR_LIFETIMES__CODE"
         }
@@ -433,6 +460,8 @@ mod tests {
             "trusted_origins = [\"https://login.example.com/\"]",
             "trusted_origins = [\"*\"]",
             "otlp = \"collector:4318\"",
+            "trusted_proxies = [\"proxy.example.com\"]",
+            "issuer = \"https://id.example.com\"\ntrusted_origins = [\"http://localhost:3000\"]",
             "metrics = \"127.0.0.1:4000\"",
             "metrics = 9464",
         ] {

@@ -26,7 +26,9 @@ impl Events for Logged {
                 info!(%grant, client_id, subject, "approved");
             }
             Event::CodeRedeemed { grant, client_id } => info!(%grant, client_id, "code redeemed"),
-            Event::Refreshed { grant, client_id } => info!(%grant, client_id, "refreshed"),
+            Event::Refreshed { grant, client_id, repeated } => {
+                info!(%grant, client_id, repeated, "refreshed");
+            }
             Event::ConsentWithdrawn { client_id, subject } => {
                 info!(client_id, subject, "consent withdrawn");
             }

@@ -1,7 +1,8 @@
 //! How often somebody may try: token buckets, in memory.
 //!
-//! They are our own forty lines because a wrong password must be counted after it was checked and
-//! refused before: a bucket that can be asked without being emptied is what libraries lack.
+//! They are our own sixty lines because a try must be counted before its password is checked, or
+//! parallel tries would pass together, and given back when the password was right: a bucket that
+//! takes back is what libraries lack.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -27,12 +28,6 @@ impl<K: Hash + Eq> Buckets<K> {
         Self { full_at: Mutex::default(), burst, every }
     }
 
-    /// How long until the next try would pass, when it would not pass now.
-    fn wait(&self, key: &K, now: Time) -> Result<(), Duration> {
-        let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wait_until(full_at.get(key).copied().unwrap_or(now), now)
-    }
-
     fn wait_until(&self, full_at: Time, now: Time) -> Result<(), Duration> {
         let missing = full_at.since(now);
         let bearable = self.every * self.burst.saturating_sub(1);
@@ -53,11 +48,22 @@ impl<K: Hash + Eq> Buckets<K> {
         *entry = (*entry).max(now).plus(self.every);
         Ok(())
     }
+
+    /// Puts one try back.
+    fn give_back(&self, key: &K, now: Time) {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = full_at.get_mut(key) {
+            *entry = entry.minus(self.every);
+            if *entry <= now {
+                full_at.remove(key);
+            }
+        }
+    }
 }
 
 /// Calls of clients: 600 at once and ten a second, for each client at each address. A confidential
 /// client's server makes every call of a whole site from one address.
-pub(crate) struct ClientLimit(Buckets<(String, Option<IpAddr>)>);
+pub(crate) struct ClientLimit(Buckets<(String, Option<Network>)>);
 
 impl ClientLimit {
     pub(crate) fn new() -> Self {
@@ -69,39 +75,80 @@ impl RateLimit for ClientLimit {
     fn check(&self, attempt: &Attempt<'_>) -> Result<(), Duration> {
         // A name that nobody registers is not worth remembering whole.
         let client_id = attempt.client_id.chars().take(64).collect();
-        self.0.take((client_id, attempt.peer), attempt.now)
+        self.0.take((client_id, attempt.peer.map(Network::of)), attempt.now)
     }
 }
 
-/// Wrong passwords: ten at once for an account, then one every 90 seconds; thirty at once from an
-/// address, then one every ten seconds. Right ones cost nothing.
+/// Passwords. A right one costs nothing.
+///
+/// - One account from one address: ten at once, then one every 90 seconds.
+/// - One account from everywhere: a hundred at once, then one every ten seconds. It slows those who
+///   have many addresses; it is so wide that one of them cannot lock a person out.
+/// - One address, over all accounts: thirty at once, then one every ten seconds.
 pub(crate) struct LoginLimit {
+    here: Buckets<(String, Option<Network>)>,
     account: Buckets<String>,
-    address: Buckets<Option<IpAddr>>,
+    address: Buckets<Option<Network>>,
+}
+
+/// A try that is counted.
+#[must_use = "a right password must be given back"]
+pub(crate) struct Tried {
+    account: String,
+    address: Option<Network>,
 }
 
 impl LoginLimit {
     pub(crate) fn new() -> Self {
         Self {
-            account: Buckets::new(10, Duration::from_secs(90)),
+            here: Buckets::new(10, Duration::from_secs(90)),
+            account: Buckets::new(100, Duration::from_secs(10)),
             address: Buckets::new(30, Duration::from_secs(10)),
         }
     }
 
-    /// Whether a password may be tried, whatever it is.
-    pub(crate) fn check(
+    /// Counts a try, before anybody looks at its password; or says how long to wait.
+    pub(crate) fn take(
         &self,
         email: &str,
         peer: Option<IpAddr>,
         now: Time,
-    ) -> Result<(), Duration> {
-        self.account.wait(&key(email), now).and(self.address.wait(&peer, now))
+    ) -> Result<Tried, Duration> {
+        let (account, address) = (key(email), peer.map(Network::of));
+        self.here.take((account.clone(), address), now)?;
+        if let Err(wait) = self.account.take(account.clone(), now) {
+            self.here.give_back(&(account, address), now);
+            return Err(wait);
+        }
+        if let Err(wait) = self.address.take(address, now) {
+            self.here.give_back(&(account.clone(), address), now);
+            self.account.give_back(&account, now);
+            return Err(wait);
+        }
+        Ok(Tried { account, address })
     }
 
-    /// Counts a wrong password.
-    pub(crate) fn wrong(&self, email: &str, peer: Option<IpAddr>, now: Time) {
-        let _ = self.account.take(key(email), now);
-        let _ = self.address.take(peer, now);
+    /// The password was right, or was not looked at after all.
+    pub(crate) fn give_back(&self, Tried { account, address }: Tried, now: Time) {
+        self.account.give_back(&account, now);
+        self.here.give_back(&(account, address), now);
+        self.address.give_back(&address, now);
+    }
+}
+
+/// What counts as one address: of IPv6 the network of 64 bits, which one subscriber has whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(IpAddr);
+
+impl Network {
+    fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let host_bits = u128::from(u64::MAX);
+                IpAddr::from((u128::from(address) & !host_bits).to_be_bytes())
+            }
+            address => address,
+        })
     }
 }
 
@@ -120,30 +167,77 @@ mod tests {
         START.plus(Duration::from_secs(seconds))
     }
 
-    #[test]
-    fn an_account_has_ten_wrong_tries_and_then_one_every_ninety_seconds() {
-        let limit = LoginLimit::new();
-        for n in 0..10 {
-            assert_eq!(limit.check("Ann@example.com ", None, START), Ok(()), "{n}");
-            limit.wrong("ann@EXAMPLE.com", None, START);
-        }
-        assert_eq!(limit.check("ann@example.com", None, START), Err(Duration::from_secs(90)));
-        assert_eq!(limit.check("bob@example.com", None, START), Ok(()));
-        assert!(limit.check("ann@example.com", None, at(89)).is_err());
-        assert_eq!(limit.check("ann@example.com", None, at(90)), Ok(()));
-        limit.wrong("ann@example.com", None, at(90));
-        assert!(limit.check("ann@example.com", None, at(91)).is_err());
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     #[test]
-    fn an_address_is_limited_over_all_accounts() {
+    fn an_account_has_ten_tries_from_an_address_and_then_one_every_ninety_seconds() {
         let limit = LoginLimit::new();
-        let peer = Some(IpAddr::from([192, 0, 2, 1]));
-        for n in 0..30 {
-            limit.wrong(&format!("person{n}@example.com"), peer, START);
+        let peer = address("192.0.2.1");
+        for n in 0..10 {
+            assert!(limit.take("ann@EXAMPLE.com ", peer, START).is_ok(), "{n}");
         }
-        assert!(limit.check("fresh@example.com", peer, START).is_err());
-        assert_eq!(limit.check("fresh@example.com", None, START), Ok(()));
+        assert_eq!(limit.take("ann@example.com", peer, START).err(), Some(Duration::from_secs(90)));
+        assert!(limit.take("ann@example.com", peer, at(89)).is_err());
+        assert!(limit.take("ann@example.com", peer, at(90)).is_ok());
+        assert!(limit.take("ann@example.com", peer, at(91)).is_err());
+        // Somebody else's tries do not keep Ann out.
+        assert!(limit.take("ann@example.com", address("192.0.2.2"), START).is_ok());
+        assert!(limit.take("bob@example.com", peer, START).is_ok());
+    }
+
+    #[test]
+    fn tries_count_before_they_are_checked_and_right_ones_come_back() {
+        let limit = LoginLimit::new();
+        let peer = address("192.0.2.1");
+        let tried: Vec<_> =
+            (0..20).filter_map(|_| limit.take("ann@example.com", peer, START).ok()).collect();
+        assert_eq!(tried.len(), 10);
+        for tried in tried {
+            limit.give_back(tried, START);
+        }
+        for _ in 0..1000 {
+            limit.give_back(limit.take("ann@example.com", peer, START).unwrap(), START);
+        }
+        let wrong = (0..20).filter(|_| limit.take("ann@example.com", peer, START).is_ok());
+        assert_eq!(wrong.count(), 10);
+    }
+
+    #[test]
+    fn an_account_is_limited_over_all_addresses() {
+        let limit = LoginLimit::new();
+        let from = |n: u32| address(&format!("192.0.2.{}", n % 250));
+        let passed = (0..250).filter(|n| limit.take("ann@example.com", from(*n), START).is_ok());
+        assert_eq!(passed.count(), 100);
+        assert!(limit.take("bob@example.com", from(1), START).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_limited_over_all_accounts_and_a_network_of_ipv6_is_one_address() {
+        let limit = LoginLimit::new();
+        for n in 0..30 {
+            let peer = address(&format!("2001:db8:1:2::{n:x}"));
+            assert!(limit.take(&format!("person{n}@example.com"), peer, START).is_ok());
+        }
+        assert!(limit.take("fresh@example.com", address("2001:db8:1:2:3::"), START).is_err());
+        assert!(limit.take("fresh@example.com", address("2001:db8:1:3::1"), START).is_ok());
+        assert!(limit.take("fresh@example.com", None, START).is_ok());
+    }
+
+    #[test]
+    fn a_client_is_limited_at_each_address() {
+        let limit = ClientLimit::new();
+        let check = |client_id: &str, peer: &str| {
+            let (peer, now) = (address(peer), START);
+            limit.0.take((client_id.to_owned(), peer.map(Network::of)), now)
+        };
+        for _ in 0..600 {
+            assert_eq!(check("c", "192.0.2.1"), Ok(()));
+        }
+        assert!(check("c", "192.0.2.1").is_err());
+        assert!(check("c", "::ffff:192.0.2.1").is_err());
+        assert_eq!((check("c", "192.0.2.2"), check("d", "192.0.2.1")), (Ok(()), Ok(())));
     }
 
     #[test]
@@ -159,6 +253,6 @@ mod tests {
         for n in 0..KEYS + 500 {
             let _ = buckets.take(n, now);
         }
-        assert!(buckets.wait(&blocked, now).is_err());
+        assert!(buckets.take(blocked, now).is_err());
     }
 }

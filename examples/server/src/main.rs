@@ -18,6 +18,7 @@ mod metrics;
 mod observe;
 mod pages;
 mod passwords;
+mod proxy;
 mod session;
 mod sign_in;
 mod sign_out;

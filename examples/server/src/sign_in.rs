@@ -308,15 +308,21 @@ pub(crate) async fn authenticate(
     headers: &HeaderMap,
 ) -> Result<SignedIn, Refused> {
     let now = app.server.now();
-    if let Err(wait) = app.logins.check(email, peer, now) {
+    let tried = app.logins.take(email, peer, now).map_err(|wait| {
         metrics::login("too_often");
-        return Err(Refused::TooOften(wait));
+        Refused::TooOften(wait)
+    })?;
+    let checked = async {
+        let user = app.accounts.user_by_email(email).await?;
+        let hash = user.as_ref().map(|user| user.password.as_str());
+        let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
+        Ok::<_, Refused>(user.filter(|user| right && !user.is_disabled))
+    };
+    let checked = checked.await;
+    if !matches!(checked, Ok(None)) {
+        app.logins.give_back(tried, now);
     }
-    let user = app.accounts.user_by_email(email).await?;
-    let hash = user.as_ref().map(|user| user.password.as_str());
-    let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
-    let Some(user) = user.filter(|user| right && !user.is_disabled) else {
-        app.logins.wrong(email, peer, now);
+    let Some(user) = checked? else {
         metrics::login("wrong");
         tracing::info!(?peer, "a login failed");
         return Err(Refused::Wrong);

@@ -30,6 +30,10 @@ impl TrustedOrigins {
         self.origin(headers).is_some()
     }
 
+    pub(crate) fn contains(&self, origin: &str) -> bool {
+        self.0.iter().any(|trusted| trusted == origin)
+    }
+
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         self.0.iter().any(|trusted| origin == trusted.as_str()).then_some(origin)

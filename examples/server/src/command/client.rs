@@ -175,13 +175,17 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
             print(&client, &organisation, None);
         }
         Verb::Edit(edit) => {
-            let (mut client, organisation) = find(&opened, &edit.one).await?;
+            let (stored, organisation) = find(&opened, &edit.one).await?;
+            let mut client = stored.clone();
             client.client_name = edit.name.unwrap_or(client.client_name);
             client.first_party = edit.first_party.unwrap_or(client.first_party);
             edit.fields.apply(&mut client, &server.policy().scopes)?;
             let switch_off = edit.active == Some(false);
             client.active = client.active || edit.active == Some(true);
-            server.clients().update(client).await?;
+            // Switching off alone works even for a client that today's rules would not let in.
+            if client != stored {
+                server.clients().update(client).await?;
+            }
             if switch_off {
                 server.clients().revoke(&edit.one.client_id).await?;
             }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
-use grantor::AuthorizationServer;
+use grantor::{AuthorizationServer, KeyRotation, Time};
 
 use super::{Opened, open_existing, say};
 use crate::config::Config;
@@ -23,19 +23,17 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
     let Opened { server, .. } = open_existing(&config).await?;
     match verb {
         Verb::Rotate => {
-            let before = server.key_infos().len();
-            let active_from = DateTime::<Utc>::from(server.rotate_keys().await?);
-            let made = server.key_infos().len() > before;
-            let at = active_from.to_rfc3339_opts(SecondsFormat::Secs, true);
-            if made {
-                say(format_args!(
+            match server.rotate_keys().await? {
+                KeyRotation::Published(at) => say(format_args!(
                     "New keys are made. A running server publishes them within a minute, and they \
-                     begin to sign at {at}."
-                ));
-            } else {
-                say(format_args!(
-                    "Keys that were made before begin to sign at {at}; until then none are added."
-                ));
+                     begin to sign at {}.",
+                    in_words(at)
+                )),
+                KeyRotation::Pending(at) => say(format_args!(
+                    "Keys that were made before begin to sign at {}; until then none are added.",
+                    in_words(at)
+                )),
+                _ => {}
             }
             list(&server);
         }
@@ -46,9 +44,12 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
 
 fn list(server: &AuthorizationServer) {
     for key in server.key_infos() {
-        let from = DateTime::<Utc>::from(key.active_from);
-        let from = from.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let from = in_words(key.active_from);
         let now = if key.signs_now { "   signs now" } else { "" };
         say(format_args!("  {}   {:5}   from {from}{now}", key.kid, key.algorithm.as_str()));
     }
+}
+
+fn in_words(at: Time) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -41,6 +41,12 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         };
         introduce(&bootstrap::run(&server, &accounts, plan).await?);
     }
+    if config.is_behind_an_unknown_proxy() {
+        tracing::warn!(
+            "a proxy seems to stand in front of this server, and everybody counts as one address: \
+             set trusted_proxies to the proxy's address"
+        );
+    }
     let origin = server.issuer().origin();
     say(format_args!("Grantor is ready: open {origin} in a browser. Stop with Ctrl-C."));
     let app = App::new(server.clone(), store, accounts, &config).router();

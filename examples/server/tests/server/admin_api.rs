@@ -235,3 +235,112 @@ fn unknown_paths_and_methods_are_problems() {
     assert_eq!((health.status, health.string("status").as_str()), (200, "ok"));
     assert_ne!(health.header("x-request-id"), Some("mine"));
 }
+
+#[test]
+fn signing_algorithms_are_chosen_per_client() {
+    let server = Server::new();
+    let mut registration = spa();
+    registration["idTokenSignedResponseAlg"] = json!("EdDSA");
+    registration["accessTokenSignedResponseAlg"] = json!("RS256");
+    let created = server.admin_call("POST", "", &registration);
+    assert_eq!(created.json()["idTokenSignedResponseAlg"], "EdDSA");
+    assert_eq!(created.json()["accessTokenSignedResponseAlg"], "RS256");
+    let chosen = server.tokens(&created.string("clientId"));
+    let default = server.tokens(&server.register_spa());
+    for (tokens, id, access) in [(chosen, "EdDSA", "RS256"), (default, "RS256", "EdDSA")] {
+        assert_eq!(part(&tokens["id_token"], 0)["alg"], id);
+        assert_eq!(part(&tokens["access_token"], 0)["alg"], access);
+    }
+}
+
+#[test]
+fn a_confidential_client_sends_its_secret_either_way_unless_one_was_pinned() {
+    let server = Server::new();
+    let mut registration = spa();
+    registration["clientType"] = json!("confidential");
+    registration["tokenEndpointAuthMethod"] = json!("none");
+    assert_eq!(server.admin_call("POST", "", &registration).status, 400);
+    for (pinned, by_basic, by_post) in [
+        // 400: authenticated, and the refresh token is missing.
+        (json!(null), 400, 400),
+        (json!("client_secret_basic"), 400, 401),
+        (json!("client_secret_post"), 401, 400),
+    ] {
+        registration["tokenEndpointAuthMethod"] = pinned.clone();
+        let made = server.admin_call("POST", "", &registration);
+        let (id, secret) = (made.string("clientId"), made.string("clientSecret"));
+        let pair =
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{id}:{secret}"));
+        let authorization = format!("Basic {pair}");
+        let grant = ("grant_type", "refresh_token");
+        let headers = [("authorization", authorization.as_str())];
+        let basic = server.form_with("/oauth2/token", &headers, &[grant]);
+        let fields = [grant, ("client_id", &id), ("client_secret", &secret)];
+        let post = server.form("/oauth2/token", &fields);
+        assert_eq!((basic.status, post.status), (by_basic, by_post), "{pinned}");
+    }
+}
+
+#[test]
+fn what_a_registration_leaves_out_is_the_safe_choice() {
+    let server = Server::new();
+    let bare = json!({
+        "name": "Bare", "clientType": "confidential", "redirectUris": [CALLBACK],
+        "scopes": ["openid"],
+    });
+    let made = server.admin_call("POST", "", &bare).json();
+    assert_eq!(
+        (&made["requirePkce"], &made["requireConsent"], &made["isFirstParty"]),
+        (&json!(true), &json!(true), &json!(false))
+    );
+    // A public client needs PKCE whatever it was told.
+    let mut registration = spa();
+    registration["requirePkce"] = json!(false);
+    let made = server.admin_call("POST", "", &registration);
+    assert_eq!(made.json()["requirePkce"], true);
+    let url = server.authorize_url(&made.string("clientId"));
+    let refused = server.get(url.split("&code_challenge=").next().unwrap(), &[]);
+    assert_eq!(refused.parameter("error").as_deref(), Some("invalid_request"));
+}
+
+#[test]
+fn no_change_is_accepted_from_a_page_of_another_site() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let cookie = server.admin_cookie();
+    let one = format!("/v1/admin/clients/{client}");
+    for (method, path, body) in [
+        ("POST", "/v1/admin/clients".to_owned(), "{}"),
+        ("PATCH", one.clone(), r#"{"name":"Evil"}"#),
+        ("DELETE", one.clone(), ""),
+        ("POST", format!("{one}/rotate-secret"), ""),
+        ("POST", format!("{one}/regenerate-secret"), ""),
+        ("POST", format!("{one}/revoke"), ""),
+    ] {
+        for foreign in [
+            ("origin", "https://evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("x-csrf-token", "wrong"),
+        ] {
+            let headers = [
+                ("content-type", "application/json"),
+                ("x-org-domain", "your-org"),
+                ("cookie", cookie.as_str()),
+                foreign,
+            ];
+            let answer = server.send(method, &path, &headers, body);
+            assert_eq!(answer.status, 403, "{method} {path} {foreign:?}");
+        }
+    }
+    let after = server.admin_call("GET", &format!("/{client}"), &json!(null)).json();
+    assert_eq!((&after["name"], &after["isActive"]), (&json!("My Application"), &json!(true)));
+}
+
+#[test]
+fn a_body_that_is_too_large_is_a_problem_like_all_others() {
+    let server = Server::new();
+    let json = [("content-type", "application/json")];
+    let big = server.send("POST", "/v1/auth/login", &json, &"x".repeat(3 << 20));
+    assert_eq!(big.status, 413);
+    assert_eq!(big.header("content-type"), Some("application/problem+json"));
+}

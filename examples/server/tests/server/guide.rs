@@ -208,3 +208,69 @@ fn the_named_conditions_of_the_troubleshooting_section_are_named() {
     assert_eq!(server.redeem(&client, &code).status, 200);
     assert_eq!(server.redeem(&client, &code).string("error"), "invalid_grant");
 }
+
+#[test]
+fn a_refresh_token_outlives_the_session_that_it_came_from() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let cookie = server.login(&server.person()).cookie();
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let tokens = server.redeem(&client, &code);
+    let database = rusqlite::Connection::open(server.data().join("accounts.db")).unwrap();
+    database.execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    assert_eq!(server.get("/v1/me/profile", &[("cookie", &cookie)]).status, 401);
+    assert_eq!(server.refresh(&client, &tokens.string("refresh_token")).status, 200);
+}
+
+#[test]
+fn a_revocation_that_names_no_client_ends_a_public_clients_token_unless_that_is_off() {
+    for (settings, status, refreshed) in
+        [(&[][..], 200, 400), (&[("GRANTOR_ANONYMOUS_REVOCATION", "false")], 401, 200)]
+    {
+        let server = Server::with(settings);
+        let client = server.register_spa();
+        let token = server.tokens(&client)["refresh_token"].as_str().unwrap().to_owned();
+        assert_eq!(server.form("/oauth2/revoke", &[("token", &token)]).status, status);
+        assert_eq!(server.refresh(&client, &token).status, refreshed);
+    }
+}
+
+#[test]
+fn a_client_that_calls_too_often_reads_so_in_every_form() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let limited = (0..2000).map(|_| server.refresh(&client, "x")).find(|a| a.status == 429);
+    let limited = limited.expect("there is a limit");
+    assert_eq!(limited.header("access-control-allow-origin"), Some(ORIGIN));
+    assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    for name in ["error", "error_description", "title", "detail"] {
+        limited.string(name);
+    }
+    assert_eq!(limited.json()["status"], 429);
+}
+
+#[test]
+fn access_tokens_name_the_issuer_the_apis_and_the_organisation() {
+    let server = Server::with(&[("GRANTOR_APIS", "[\"https://api.example.com\"]")]);
+    let claims = part(&server.tokens(&server.register_spa())["access_token"], 1);
+    assert_eq!(claims["aud"], json!([server.issuer(), "https://api.example.com"]));
+    let profile = server.get("/v1/me/profile", &[("cookie", &server.admin_cookie())]).json();
+    assert_eq!(claims["org_id"], profile["organisation"]["id"]);
+    assert!(claims.get("org").is_none());
+}
+
+#[test]
+fn the_profile_has_the_names_that_clients_read_and_no_token_is_helped_by_a_cookie() {
+    let server = Server::new();
+    let cookie = server.admin_cookie();
+    let profile = server.get("/v1/me/profile", &[("cookie", &cookie)]).json();
+    let role = json!({"id": "administrator", "name": "Administrator", "slug": "administrator"});
+    assert_eq!(profile["roles"], json!([role]));
+    assert!(profile["permissions"].as_array().unwrap().contains(&json!("clients:create")));
+    assert_eq!((&profile["firstName"], &profile["given_name"]), (&json!("Ada"), &json!("Ada")));
+    // People and clients are never mistaken for each other in `sub`.
+    let id = profile["id"].as_str().unwrap();
+    assert!(id.len() == 36 && !id.starts_with("client_"), "{id}");
+    let both = [("cookie", cookie.as_str()), ("authorization", "Bearer x")];
+    assert_eq!(server.get("/v1/me/profile", &both).status, 401);
+}

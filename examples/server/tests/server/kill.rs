@@ -94,3 +94,25 @@ fn redeem_raw(port: u16, client: &str, code: &str) -> Option<String> {
     let tokens: serde_json::Value = serde_json::from_str(&text).ok()?;
     tokens["refresh_token"].as_str().map(str::to_owned)
 }
+
+#[test]
+fn nothing_usable_is_in_the_data_folder() {
+    let mut server = Server::new();
+    let mut registration = spa();
+    registration["clientType"] = serde_json::json!("confidential");
+    let secret = server.admin_call("POST", "", &registration).string("clientSecret");
+    let (client, cookie) = (server.register_spa(), server.admin_cookie());
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let refresh_token = server.redeem(&client, &code).string("refresh_token");
+    server.kill();
+    let session = cookie.strip_prefix("cerb_sid=").unwrap().to_owned();
+    let (_, password) = server.admin();
+    for file in std::fs::read_dir(server.data()).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        for text in [&secret, &code, &refresh_token, &session, &password] {
+            let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            assert!(!found, "{text} is in {}", path.display());
+        }
+    }
+}

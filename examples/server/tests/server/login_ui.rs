@@ -120,8 +120,14 @@ fn no_other_origin_and_no_other_path_has_credentials() {
     let by_token = server.get("/v1/me/profile", &[("origin", ORIGIN), ("authorization", &bearer)]);
     assert_eq!(by_token.header("access-control-allow-origin"), Some(ORIGIN));
     without_credentials(&by_token);
-    for origin in [ORIGIN, "https://evil.example", "https://login.example.com.evil.example", "null"]
-    {
+    for origin in [
+        ORIGIN,
+        "http://localhost:3000",
+        "http://localhost:5173",
+        "https://evil.example",
+        "https://login.example.com.evil.example",
+        "null",
+    ] {
         let by_cookie = server.get("/v1/me/profile", &[("origin", origin), ("cookie", &cookie)]);
         without_credentials(&by_cookie);
         assert_eq!(by_cookie.header("access-control-allow-origin"), None, "{origin}");
@@ -135,4 +141,16 @@ fn no_other_origin_and_no_other_path_has_credentials() {
     for path in ["/oauth2/token", "/oauth2/authorize", "/v1/admin/clients", "/login", "/health"] {
         without_credentials(&server.get(path, &[("origin", UI), ("cookie", &cookie)]));
     }
+}
+
+#[test]
+fn an_origin_is_trusted_with_sessions_or_registered_for_tokens_never_both() {
+    let server = server();
+    let mut registration = spa();
+    registration["allowedOrigins"] = serde_json::json!([UI]);
+    let refused = server.admin_call("POST", "", &registration);
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    let client = server.register_spa();
+    let change = serde_json::json!({"allowedOrigins": [ORIGIN, UI]});
+    assert_eq!(server.admin_call("PATCH", &format!("/{client}"), &change).status, 400);
 }

@@ -106,3 +106,32 @@ fn behind_a_proxy_cookies_and_browsers_are_held_to_tls() {
     assert!(server.get("/nowhere", &[]).header(strict).is_some());
     assert_eq!(Server::new().get("/", &[]).header(strict), None);
 }
+
+#[test]
+fn people_behind_a_proxy_are_told_apart_by_the_address_that_it_names() {
+    let server = Server::with(&[("GRANTOR_TRUSTED_PROXIES", "[\"127.0.0.1\"]")]);
+    let try_from = |address: &str, password: &str| {
+        let body = serde_json::json!({"email": server.person().0, "password": password});
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", address)];
+        server.send("POST", "/v1/auth/login", &headers, &body.to_string()).status
+    };
+    for _ in 0..10 {
+        assert_eq!(try_from("192.0.2.1", "wrong"), 401);
+    }
+    assert_eq!(try_from("192.0.2.1", "wrong"), 429);
+    // What a stranger writes in front of the proxy's word changes nothing.
+    assert_eq!(try_from("198.51.100.7, 192.0.2.1", "wrong"), 429);
+    let (_, password) = server.person();
+    assert_eq!(try_from("192.0.2.2", &password), 200);
+    let cookie = server.login(&server.person()).cookie();
+    let sessions = server.get("/v1/me/sessions", &[("cookie", &cookie)]).text;
+    assert!(sessions.contains("\"ipAddress\":\"192.0.2.2\""), "{sessions}");
+    // Without a trusted proxy nobody's word is taken.
+    let server = Server::new();
+    let headers = [("content-type", "application/json"), ("x-forwarded-for", "192.0.2.9")];
+    let (email, password) = server.person();
+    let body = serde_json::json!({"email": email, "password": password}).to_string();
+    let cookie = server.send("POST", "/v1/auth/login", &headers, &body).cookie();
+    let sessions = server.get("/v1/me/sessions", &[("cookie", &cookie)]).text;
+    assert!(sessions.contains("\"ipAddress\":\"127.0.0.1\""), "{sessions}");
+}

@@ -57,6 +57,11 @@ fn a_person_signs_in_and_consents_by_plain_forms() {
     assert_eq!(decide(&[], &csrf, "allow").status, 403);
     let other = server.login(&server.admin()).cookie();
     assert_eq!(decide(&[("cookie", &other)], &csrf, "allow").status, 403);
+    // A token that comes in a cookie proves nothing: sibling hosts can set cookies.
+    let planted = format!("{cookie}; cerb_csrf={csrf}; csrf-token={csrf}; csrf={csrf}");
+    for field in ["guess", ""] {
+        assert_eq!(decide(&[("cookie", &planted)], field, "allow").status, 403);
+    }
     let foreign = [me[0], ("sec-fetch-site", "cross-site")];
     assert_eq!(decide(&foreign, &csrf, "allow").status, 403);
     let foreign = [me[0], ("origin", "https://evil.example")];
@@ -329,4 +334,67 @@ fn a_person_sees_their_sessions_and_consents_and_ends_them() {
     assert_eq!(server.get("/v1/me/profile", &me).status, 200);
     assert_eq!(server.get("/v1/me/sessions", &[]).status, 401);
     assert_eq!(server.get("/account", &[]).header("location"), Some("/login"));
+}
+
+#[test]
+fn no_page_follows_a_url_of_the_query() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let login = server.get(&server.authorize_url(&client), &[]);
+    let login = login.header("location").unwrap();
+    let (email, password) = server.person();
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    for name in ["redirect_uri", "return_to", "returnTo", "next"] {
+        let evil = format!("{name}=https://evil.example/");
+        for url in [format!("/login?{evil}"), format!("{login}&{evil}"), format!("/logout?{evil}")]
+        {
+            let page = server.get(&url, &[]);
+            assert_eq!((page.status, page.header("location")), (200, None), "{url}");
+            assert!(!page.text.contains("evil"), "{url}");
+        }
+        assert_eq!(server.get(&format!("/login?{evil}"), &me).header("location"), Some("/"));
+        let fields =
+            [("username", &*email), ("password", &*password), (name, "https://evil.example/")];
+        assert_eq!(server.form("/login", &fields).header("location"), Some("/"));
+        for page in ["/login?", "/consent?"] {
+            let done = server.get(&format!("{}&{evil}", login.replace("/login?", page)), &me);
+            let location = done.header("location").unwrap();
+            assert!(location.starts_with(&format!("{CALLBACK}?code=")), "{location}");
+        }
+    }
+}
+
+#[test]
+fn an_access_token_is_no_login() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let tokens = server.tokens(&client);
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+    let token = [("authorization", bearer.as_str())];
+    let visit = |url: &str| server.get(server.get(url, &token).header("location").unwrap(), &token);
+    let page = visit(&server.authorize_url(&client));
+    assert_eq!((page.status, page.header("location")), (200, None));
+    assert!(page.text.contains("<h1>Sign in</h1>"));
+    let silent = visit(&format!("{}&prompt=none", server.authorize_url(&client)));
+    assert_eq!(silent.parameter("error").as_deref(), Some("login_required"));
+    assert_eq!(server.get("/account", &token).header("location"), Some("/login"));
+    assert_eq!(server.get("/v1/me/sessions", &token).status, 401);
+}
+
+#[test]
+fn unknown_wrong_and_disabled_accounts_are_answered_alike() {
+    let server = Server::new();
+    let (email, password) = server.person();
+    let said = |email: &str, password: &str| {
+        let page = server.form("/login", &[("username", email), ("password", password)]);
+        assert_eq!((page.status, page.header("set-cookie")), (200, None));
+        let json = server.login(&(email.to_owned(), password.to_owned()));
+        (page.text.replace(email, ""), json.status, json.text)
+    };
+    let wrong = said(&email, "wrong");
+    assert_eq!(said("nobody@example.com", &password), wrong);
+    let disabled = server.command(&["user", "disable", &email]).output().unwrap();
+    assert!(disabled.status.success());
+    assert_eq!(said(&email, &password), wrong);
 }

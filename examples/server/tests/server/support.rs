@@ -325,6 +325,14 @@ pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// A part of a JWT: 0 is the header, 1 the claims.
+pub(crate) fn part(jwt: &Value, n: usize) -> Value {
+    use base64::Engine as _;
+    let part = jwt.as_str().unwrap().split('.').nth(n).unwrap();
+    let bytes = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
 /// The registration of the guide.
 pub(crate) fn spa() -> Value {
     serde_json::json!({
