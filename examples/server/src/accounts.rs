@@ -194,18 +194,58 @@ impl Accounts {
         self.0.write(move |connection| Ok(insert_user(connection, &id, new)?)).await
     }
 
-    /// The people of an organisation, by e-mail.
+    /// A page of an organisation's people whose e-mail contains `part`, by e-mail; `page` begins at 1.
+    /// And how many there are.
     pub(crate) async fn users(
         &self,
         organisation: &Organisation,
-    ) -> Result<Vec<User>, StoreFailed> {
-        let id = organisation.id.clone();
+        part: &str,
+        page: u32,
+        size: usize,
+    ) -> Result<(Vec<User>, u64), StoreFailed> {
+        let (id, part) = (organisation.id.clone(), canonical(part));
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let before = size.saturating_mul(i64::from(page.saturating_sub(1)));
         self.0
             .read(move |connection| {
-                let sql = format!("{SELECT_USER} WHERE organisation_id = ?1 ORDER BY email");
+                let matching = "organisation_id = ?1 AND instr(email, ?2) > 0";
+                let sql = format!("SELECT count(*) FROM users WHERE {matching}");
+                let total: i64 = connection.query_row(&sql, [&id, &part], |row| row.get(0))?;
+                let sql =
+                    format!("{SELECT_USER} WHERE {matching} ORDER BY email LIMIT ?3 OFFSET ?4");
                 let mut statement = connection.prepare_cached(&sql)?;
-                let users = statement.query_map([id], read_user)?;
-                Ok(users.collect::<Result<_, _>>()?)
+                let users = statement.query_map(params![id, part, size, before], read_user)?;
+                Ok((users.collect::<Result<_, _>>()?, total.unsigned_abs()))
+            })
+            .await
+    }
+
+    /// Changes what is named of a person: their name (`Some(None)` takes it away), and whether they
+    /// administer.
+    pub(crate) async fn change_user(
+        &self,
+        id: &str,
+        name: Option<Option<String>>,
+        is_admin: Option<bool>,
+    ) -> Result<(), StoreFailed> {
+        let id = id.to_owned();
+        self.0
+            .write(move |connection| {
+                let Some(mut user) = user(connection, "users.id", &id)? else { return Ok(()) };
+                match name {
+                    None => {}
+                    Some(Some(name)) => {
+                        user.claims.insert("name".into(), name.into());
+                    }
+                    Some(None) => {
+                        user.claims.remove("name");
+                    }
+                }
+                let sql = "UPDATE users SET claims = ?2, is_admin = ?3 WHERE id = ?1";
+                let claims = Value::Object(user.claims).to_string();
+                let is_admin = is_admin.unwrap_or(user.is_admin);
+                connection.execute(sql, params![id, claims, is_admin])?;
+                Ok(())
             })
             .await
     }
@@ -311,6 +351,14 @@ impl User {
     pub(crate) fn claim(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }
+}
+
+/// What is certainly no address is refused; whether it is one, only a message to it would tell.
+pub(crate) fn is_email(text: &str) -> bool {
+    let parts = text.split_once('@');
+    parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+        && text.len() <= 254
+        && !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// One spelling for an address, so that one account has one. Not the whole of Unicode: an address

@@ -23,7 +23,7 @@ use crate::passwords::Passwords;
 use crate::proxy::{self, TrustedProxies};
 use crate::session::Sessions;
 use crate::trusted::TrustedOrigins;
-use crate::{account, api, demo, pages, sign_in, sign_out};
+use crate::{account, api, console, demo, pages, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -92,6 +92,7 @@ impl App {
             .route(demo::PATH, get(demo::page))
             .route("/assets/demo.js", get(demo::script))
             .route("/health", get(api::health))
+            .merge(console::router())
             .nest("/v1", api::router(&self.trusted))
             .merge(grantor_axum::routes(&self.server))
             .fallback(api::not_found)

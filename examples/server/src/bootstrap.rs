@@ -1,15 +1,13 @@
 //! The first start: an organisation, its administrator, and for a demonstration a person and two
 //! applications to try the flow with.
 
-use grantor::{
-    AuthorizationServer, Claims, Client, Environment as _, Scope, Secret, SystemEnvironment,
-};
+use grantor::{AuthorizationServer, Claims, Client, Scope, Secret};
 use serde_json::json;
 
-use crate::accounts::{Accounts, NewUser, Organisation, new_client_id};
+use crate::accounts::{Accounts, NewUser, Organisation, is_email, new_client_id};
 use crate::demo;
 use crate::error::Fatal;
-use crate::passwords::Passwords;
+use crate::passwords::{Passwords, made_up};
 
 /// Who and what the first start makes.
 pub(crate) struct Plan<'a> {
@@ -43,11 +41,11 @@ pub(crate) async fn run(
     accounts: &Accounts,
     plan: Plan<'_>,
 ) -> Result<Made, Fatal> {
-    let made_up = match plan.admin_password {
+    let shown_once = match plan.admin_password {
         Some(_) => None,
-        None => Some(made_up_password()?),
+        None => Some(made_up()?),
     };
-    let password = plan.admin_password.or(made_up.as_ref().map(Secret::expose)).unwrap_or("");
+    let password = plan.admin_password.or(shown_once.as_ref().map(Secret::expose)).unwrap_or("");
     let admin_claims = match plan.demo {
         true => json!({
             "name": "Ada Admin", "given_name": "Ada", "family_name": "Admin",
@@ -56,7 +54,7 @@ pub(crate) async fn run(
         false => json!({}),
     };
     let mut people = vec![person(plan.admin_email, password, true, &admin_claims).await?];
-    let demo_password = made_up_password()?;
+    let demo_password = made_up()?;
     if plan.demo {
         people.push(person(DEMO_EMAIL, demo_password.expose(), false, &demo_claims()).await?);
     }
@@ -67,7 +65,7 @@ pub(crate) async fn run(
         true => Some(make_demo(server, accounts, &organisation, demo_password).await?),
         false => None,
     };
-    Ok(Made { organisation, admin: (plan.admin_email.to_owned(), made_up), demo })
+    Ok(Made { organisation, admin: (plan.admin_email.to_owned(), shown_once), demo })
 }
 
 async fn make_demo(
@@ -120,44 +118,10 @@ async fn person(
     is_admin: bool,
     claims: &serde_json::Value,
 ) -> Result<NewUser, Fatal> {
-    check_email(email)?;
-    let password = hash(password).await?;
+    if !is_email(email) {
+        return Err(Fatal::Say(format!("{email:?} is not an e-mail address")));
+    }
+    let password = Passwords::new().hash_of_new(password).await?;
     let claims = claims.as_object().cloned().unwrap_or_else(Claims::new);
     Ok(NewUser { email: email.to_owned(), password, is_admin, claims })
-}
-
-/// What is certainly no address is refused; whether it is one, only a message to it would tell.
-pub(crate) fn check_email(email: &str) -> Result<(), Fatal> {
-    let sound = email
-        .split_once('@')
-        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && email.len() <= 254);
-    match sound && !email.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        true => Ok(()),
-        false => Err(Fatal::Say(format!("{email:?} is not an e-mail address"))),
-    }
-}
-
-/// The hash of a new password.
-pub(crate) async fn hash(password: &str) -> Result<String, Fatal> {
-    if password.chars().count() < 8 {
-        return Err(Fatal::Say("the password is too short: use at least 8 characters".into()));
-    }
-    let too_long = |_| Fatal::Say("the password is too long: use at most 512 bytes".into());
-    Passwords::new().hash(password).await.map_err(too_long)
-}
-
-/// Four groups of five letters and digits: 100 bits, and a person can type it.
-pub(crate) fn made_up_password() -> Result<Secret, Fatal> {
-    // No letter that looks like another one.
-    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut bytes = [0; 20];
-    SystemEnvironment.fill(&mut bytes)?;
-    let mut text = String::new();
-    for (n, byte) in bytes.iter().enumerate() {
-        if n > 0 && n % 5 == 0 {
-            text.push('-');
-        }
-        text.push(char::from(LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'x')));
-    }
-    Ok(Secret::new(text))
 }

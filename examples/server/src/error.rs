@@ -20,6 +20,8 @@ pub(crate) enum Fatal {
     #[error("the keys could not be changed: {0}")]
     Keys(#[from] grantor::KeyError),
     #[error(transparent)]
+    Password(#[from] crate::passwords::Unusable),
+    #[error(transparent)]
     Randomness(#[from] grantor::RandomnessUnavailable),
     #[error("the server stopped: {0}")]
     Io(#[from] std::io::Error),

@@ -5,11 +5,13 @@
 
 mod account;
 mod accounts;
+mod administration;
 mod api;
 mod app;
 mod bootstrap;
 mod command;
 mod config;
+mod console;
 mod demo;
 mod error;
 mod events;
@@ -18,6 +20,7 @@ mod metrics;
 mod observe;
 mod pages;
 mod passwords;
+mod problem;
 mod proxy;
 mod session;
 mod sign_in;

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use grantor::{Environment as _, RandomnessUnavailable, Secret, SystemEnvironment};
 use tokio::sync::Semaphore;
 
-/// The longest password that is looked at.
+/// Characters of a new password.
+const MIN_LENGTH: usize = 8;
+/// The longest password that is looked at, in bytes.
 const MAX_LENGTH: usize = 512;
 /// How many checks may wait for a place.
 const WAITING: usize = 64;
@@ -26,6 +29,17 @@ pub(crate) struct Passwords {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unavailable;
 
+/// Why a password cannot become one.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("the password is too short: use at least {MIN_LENGTH} characters")]
+    TooShort,
+    #[error("the password is too long: use at most {MAX_LENGTH} bytes")]
+    TooLong,
+    #[error("too many passwords are being checked: try again")]
+    Busy,
+}
+
 impl Passwords {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -37,9 +51,16 @@ impl Passwords {
     }
 
     /// The PHC string of a new password.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String, Unavailable> {
+    pub(crate) async fn hash_of_new(&self, password: &str) -> Result<String, Unusable> {
+        if password.chars().count() < MIN_LENGTH {
+            return Err(Unusable::TooShort);
+        }
+        if password.len() > MAX_LENGTH {
+            return Err(Unusable::TooLong);
+        }
         let password = password.to_owned();
-        self.run(move || hash(&password)).await?.ok_or(Unavailable)
+        let hashed = self.run(move || hash(&password)).await;
+        hashed.ok().flatten().ok_or(Unusable::Busy)
     }
 
     /// Whether the password is right. Without a hash it is not, after the same work.
@@ -76,6 +97,22 @@ impl Passwords {
 fn argon2() -> Option<Argon2<'static>> {
     let params = Params::new(64 * 1024, 3, 1, None).ok()?;
     Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Four groups of five letters and digits: 100 bits, and a person can type it.
+pub(crate) fn made_up() -> Result<Secret, RandomnessUnavailable> {
+    // No letter that looks like another one.
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 20];
+    SystemEnvironment.fill(&mut bytes)?;
+    let mut text = String::new();
+    for (n, byte) in bytes.iter().enumerate() {
+        if n > 0 && n % 5 == 0 {
+            text.push('-');
+        }
+        text.push(char::from(LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'x')));
+    }
+    Ok(Secret::new(text))
 }
 
 fn hash(password: &str) -> Option<String> {

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::problem::{Problem, json_answer};
 use crate::app::App;
+use crate::problem::{Problem, json_answer};
 use crate::sign_in::{Peer, Refused, authenticate, is_foreign};
 
 /// Unknown members are ignored: sign-in pages send some of their own.

@@ -1,26 +1,27 @@
 //! The API below `/v1`, whose errors are RFC 7807 problems.
 
+mod administrator;
 mod auth;
 mod clients;
-mod problem;
 mod profile;
 mod sessions;
+mod users;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
 use grantor::Time;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::app::App;
+use crate::problem::Problem;
 use crate::trusted::{self, TrustedOrigins};
-pub(crate) use clients::describe as describe_client;
-use problem::Problem;
 
 pub(crate) fn router(trusted: &TrustedOrigins) -> Router<App> {
     Router::new()
@@ -33,6 +34,9 @@ pub(crate) fn router(trusted: &TrustedOrigins) -> Router<App> {
         .route("/admin/clients/{id}/rotate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/regenerate-secret", post(clients::rotate_secret))
         .route("/admin/clients/{id}/revoke", post(clients::revoke))
+        .route("/admin/users", get(users::list).post(users::create))
+        .route("/admin/users/{id}", get(users::show).patch(users::change))
+        .route("/admin/users/{id}/reset-password", post(users::reset_password))
         .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
@@ -94,7 +98,19 @@ pub(crate) fn crashed() -> Response {
     Problem::new(500, "Internal server error", "The server failed.").into_response()
 }
 
+/// A body of JSON.
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+    auth::require_json(headers)?;
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// How many a page may have.
+fn limit(name: &str, text: &str) -> Result<usize, Problem> {
+    let limit = text.parse::<usize>().ok().filter(|limit| (1..=200).contains(limit));
+    limit.ok_or_else(|| Problem::invalid(name, "use a number from 1 to 200"))
+}
+
 /// A time as the API writes it: `2024-01-15T10:00:00Z`.
-fn rfc3339(at: Time) -> String {
+pub(crate) fn rfc3339(at: Time) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

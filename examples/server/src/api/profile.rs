@@ -9,9 +9,10 @@ use axum::routing::any;
 use grantor::Scope;
 use serde_json::{Map, Value, json};
 
-use super::problem::{Problem, json_answer};
 use crate::accounts::User;
+use crate::administration;
 use crate::app::App;
+use crate::problem::{Problem, json_answer};
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/me/profile", any(profile))
@@ -89,7 +90,7 @@ fn describe(user: &User, scope: Option<&Scope>) -> Value {
     );
     let (roles, permissions) = if user.is_admin {
         let role = json!({"id": "administrator", "name": "Administrator", "slug": "administrator"});
-        (vec![role], super::clients::PERMISSIONS.to_vec())
+        (vec![role], administration::PERMISSIONS.to_vec())
     } else {
         (Vec::new(), Vec::new())
     };

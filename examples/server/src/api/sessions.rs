@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::auth::refuse_foreign;
-use super::problem::{Problem, json_answer};
 use super::rfc3339;
 use crate::app::App;
+use crate::problem::{Problem, json_answer};
 use crate::session::SignedIn;
 
 /// `GET /v1/me/sessions`

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Opened, open_existing, say};
 use crate::accounts::{Organisation, new_client_id};
-use crate::api::describe_client;
+use crate::administration::clients::describe;
 use crate::config::Config;
 use crate::error::Fatal;
 
@@ -239,7 +239,7 @@ async fn find(opened: &Opened, one: &One) -> Result<(Client, Organisation), Fata
 }
 
 fn print(client: &Client, organisation: &Organisation, secret: Option<&Secret>) {
-    let mut shown = describe_client(client, organisation);
+    let mut shown = describe(client, organisation);
     if let (Some(secret), Some(members)) = (secret, shown.as_object_mut()) {
         members.insert("clientSecret".into(), json!(secret.expose()));
     }

@@ -3,15 +3,15 @@
 use std::io::Read as _;
 
 use clap::{Args, Subcommand};
-use grantor::store::Owner;
 use grantor::{Claims, Secret};
 use serde_json::json;
 
 use super::{Opened, open_existing, say};
-use crate::accounts::NewUser;
-use crate::bootstrap::{check_email, hash, made_up_password};
+use crate::accounts::{NewUser, is_email};
+use crate::administration::users;
 use crate::config::Config;
 use crate::error::Fatal;
+use crate::passwords::{Passwords, made_up};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -74,12 +74,14 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
     match verb {
         Verb::Add(add) => {
             let organisation = opened.organisation(&add.org).await?;
-            check_email(&add.email)?;
+            if !is_email(&add.email) {
+                return Err(Fatal::Say(format!("{:?} is not an e-mail address", add.email)));
+            }
             let password = password(add.password_stdin)?;
             let name = add.name.map(|name| ("name".to_owned(), json!(name)));
             let new = NewUser {
                 email: add.email.clone(),
-                password: hash(password.text()).await?,
+                password: Passwords::new().hash_of_new(password.text()).await?,
                 is_admin: add.admin,
                 claims: Claims::from_iter(name),
             };
@@ -91,11 +93,17 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
         }
         Verb::List { org } => {
             let organisation = opened.organisation(&org).await?;
-            for user in opened.accounts.users(&organisation).await? {
-                let role = if user.is_admin { "administrator" } else { "person" };
-                let state = if user.is_disabled { "   (disabled)" } else { "" };
-                let (email, name) = (&user.email, user.name());
-                say(format_args!("{email}   {role:13}   {name}{state}"));
+            for page in 1.. {
+                let (users, _) = opened.accounts.users(&organisation, "", page, 200).await?;
+                for user in &users {
+                    let role = if user.is_admin { "administrator" } else { "person" };
+                    let state = if user.is_disabled { "   (disabled)" } else { "" };
+                    let (email, name) = (&user.email, user.name());
+                    say(format_args!("{email}   {role:13}   {name}{state}"));
+                }
+                if users.is_empty() {
+                    break;
+                }
             }
         }
         Verb::Disable { email } => {
@@ -108,7 +116,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
         }
         Verb::Passwd { email, password_stdin } => {
             let password = password(password_stdin)?;
-            let hash = hash(password.text()).await?;
+            let hash = Passwords::new().hash_of_new(password.text()).await?;
             end_everything(&opened, &email, None, Some(hash)).await?;
             say(format_args!("{email} has a new password; sessions and tokens have ended."));
             password.show();
@@ -117,21 +125,17 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Changes an account and ends what it holds: the barrier stops what is in flight at once, and the
-/// records of grants follow.
 async fn end_everything(
     opened: &Opened,
     email: &str,
     disable: Option<bool>,
     password: Option<String>,
 ) -> Result<(), Fatal> {
-    let now = opened.server.now();
-    let id = opened.accounts.end_everything(email, disable, password, now).await?;
-    let id = id.ok_or_else(|| Fatal::Say(format!("there is no user {email:?}")))?;
-    let owner = Owner::Subject(opened.server.issuer().clone(), id);
-    let revoked = opened.server.revoke_all(&owner).await;
-    revoked.map_err(grantor::RegistryError::from)?;
-    Ok(())
+    let Opened { server, accounts, .. } = opened;
+    match users::end_everything(server, accounts, email, disable, password).await? {
+        true => Ok(()),
+        false => Err(Fatal::Say(format!("there is no user {email:?}"))),
+    }
 }
 
 /// A new password, and whether it is to be shown.
@@ -156,7 +160,7 @@ impl Password {
 
 fn password(from_stdin: bool) -> Result<Password, Fatal> {
     if !from_stdin {
-        return Ok(Password::MadeUp(made_up_password()?));
+        return Ok(Password::MadeUp(made_up()?));
     }
     let mut text = String::new();
     std::io::stdin().take(4096).read_to_string(&mut text)?;

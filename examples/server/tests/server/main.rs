@@ -11,6 +11,7 @@
 
 mod admin_api;
 mod command_line;
+mod console;
 mod guide;
 mod kill;
 mod login_ui;
@@ -18,3 +19,4 @@ mod operation;
 mod pages;
 mod support;
 mod tls;
+mod users_api;

@@ -12,11 +12,6 @@ fn third_party(server: &Server, name: &str) -> String {
     server.admin_call("POST", "", &registration).string("clientId")
 }
 
-fn field(page: &str, name: &str) -> String {
-    let at = page.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
-    page[at..].split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
-
 #[test]
 fn a_person_signs_in_and_consents_by_plain_forms() {
     let server = Server::new();

@@ -235,8 +235,13 @@ impl Server {
         answer.cookie()
     }
 
-    /// A call of the administration API.
+    /// A call of the administration API about clients.
     pub(crate) fn admin_call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.admin_api(method, &format!("clients{path}"), body)
+    }
+
+    /// A call of the administration API.
+    pub(crate) fn admin_api(&self, method: &str, path: &str, body: &Value) -> Answer {
         let cookie = self.admin_cookie();
         let headers = [
             ("content-type", "application/json"),
@@ -244,7 +249,7 @@ impl Server {
             ("cookie", cookie.as_str()),
         ];
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        self.send(method, &format!("/v1/admin/clients{path}"), &headers, &body)
+        self.send(method, &format!("/v1/admin/{path}"), &headers, &body)
     }
 
     /// The guide's client.
@@ -323,6 +328,12 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The value of a field of a page's form.
+pub(crate) fn field(page: &str, name: &str) -> String {
+    let at = page.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
+    page[at..].split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 /// A part of a JWT: 0 is the header, 1 the claims.

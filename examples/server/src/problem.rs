@@ -56,6 +56,15 @@ impl Problem {
         Self::new(404, "Not found", detail)
     }
 
+    /// What a person is told on a page.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// A store that failed. The reason is for the log.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(%error, "the API could not answer");

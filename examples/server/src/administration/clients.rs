@@ -1,0 +1,415 @@
+//! An organisation's clients: what an administrator does with them, by the API, the pages and the
+//! command line alike.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grantor::{
+    Algorithm, AuthMethod, Client, ClientAuthentication, CreatedClient, GrantType, RegistryError,
+    Scope, Secret,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::accounts::{CLIENT_ID_PREFIX, Organisation, new_client_id};
+use crate::api::rfc3339;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// The body of `POST /v1/admin/clients`. Unknown members are refused: a mistyped one would be a
+/// default that nobody chose.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewClient {
+    pub(crate) name: String,
+    pub(crate) client_type: ClientType,
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
+    #[serde(default)]
+    pub(crate) allowed_origins: Vec<String>,
+    #[serde(default)]
+    pub(crate) post_logout_redirect_uris: Vec<String>,
+    pub(crate) grant_types: Option<Vec<String>>,
+    pub(crate) scopes: Vec<String>,
+    #[serde(default = "yes")]
+    pub(crate) require_pkce: bool,
+    #[serde(default = "yes")]
+    pub(crate) require_consent: bool,
+    #[serde(default)]
+    pub(crate) is_first_party: bool,
+    #[serde(default = "yes")]
+    pub(crate) is_active: bool,
+    #[serde(flatten)]
+    pub(crate) optional: Optional,
+}
+
+/// The body of `PATCH /v1/admin/clients/{id}`: what is absent stays. The type of a client and
+/// whether it needs PKCE do not change.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Change {
+    pub(crate) name: Option<String>,
+    pub(crate) redirect_uris: Option<Vec<String>>,
+    pub(crate) allowed_origins: Option<Vec<String>>,
+    pub(crate) post_logout_redirect_uris: Option<Vec<String>>,
+    pub(crate) grant_types: Option<Vec<String>>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) require_consent: Option<bool>,
+    pub(crate) is_first_party: Option<bool>,
+    pub(crate) is_active: Option<bool>,
+    #[serde(flatten)]
+    pub(crate) optional: Optional,
+}
+
+/// Browser applications treat a token as dead five minutes early, and their refresh timers overflow
+/// at 2^31 milliseconds.
+const ACCESS_TOKEN: RangeInclusive<u64> = 301..=2_147_482;
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientType {
+    Public,
+    Confidential,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Registers a client of the organisation's. The secret, where it has one, is shown now or never.
+pub(crate) async fn create(
+    app: &App,
+    organisation: &Organisation,
+    new: NewClient,
+) -> Result<CreatedClient, Problem> {
+    let client_id = new_client_id();
+    let mut client = match new.client_type {
+        ClientType::Public => Client::public(client_id, new.name),
+        // The registry makes the secret.
+        ClientType::Confidential => Client::confidential(client_id, new.name, &Secret::new("")),
+    };
+    client.tenant = Some(organisation.id.clone());
+    client.redirect_uris = new.redirect_uris;
+    client.allowed_origins = allowed_origins(app, new.allowed_origins)?;
+    client.post_logout_redirect_uris = new.post_logout_redirect_uris;
+    client.scope = scopes(app, &new.scopes)?;
+    if let Some(names) = new.grant_types {
+        client.grant_types = grant_types(&names)?;
+    }
+    client.require_pkce = new.require_pkce;
+    client.require_consent = new.require_consent;
+    client.first_party = new.is_first_party;
+    client.active = new.is_active;
+    new.optional.apply(&mut client)?;
+    Ok(app.server.clients().create(client).await?)
+}
+
+/// The organisation's clients: all, or `limit` after the `clientId` `after`.
+pub(crate) async fn list(
+    app: &App,
+    organisation: &Organisation,
+    mut after: Option<String>,
+    limit: Option<usize>,
+) -> Result<Vec<Arc<Client>>, Problem> {
+    let (registered, tenant) = (app.server.clients(), Some(organisation.id.as_str()));
+    let mut all = Vec::new();
+    loop {
+        let page = registered.list(tenant, after.as_deref(), limit.unwrap_or(200)).await;
+        let page = page.map_err(|error| Problem::unavailable(&error))?;
+        after = page.last().map(|last| last.client_id.clone());
+        all.extend(page);
+        if limit.is_some() || after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Changes a client; what is absent stays.
+pub(crate) async fn change(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+    change: Change,
+) -> Result<Arc<Client>, Problem> {
+    let stored = find(app, organisation, id).await?;
+    let mut client = Client::clone(&stored);
+    if let Some(name) = change.name {
+        client.client_name = name;
+    }
+    if let Some(uris) = change.redirect_uris {
+        client.redirect_uris = uris;
+    }
+    if let Some(origins) = change.allowed_origins {
+        client.allowed_origins = allowed_origins(app, origins)?;
+    }
+    if let Some(uris) = change.post_logout_redirect_uris {
+        client.post_logout_redirect_uris = uris;
+    }
+    if let Some(names) = change.grant_types {
+        client.grant_types = grant_types(&names)?;
+    }
+    if let Some(names) = change.scopes {
+        client.scope = scopes(app, &names)?;
+    }
+    client.require_consent = change.require_consent.unwrap_or(client.require_consent);
+    client.first_party = change.is_first_party.unwrap_or(client.first_party);
+    change.optional.apply(&mut client)?;
+    // Switching off ends what the client holds, after the rest of the change was accepted. Alone it
+    // works even for a client that today's rules would not let in.
+    let switch_off = change.is_active == Some(false) && client.active;
+    client.active = change.is_active.unwrap_or(client.active) || switch_off;
+    let mut client = Arc::new(client);
+    if *client != *stored {
+        client = app.server.clients().update(Client::clone(&client)).await?;
+    }
+    if switch_off {
+        app.server.clients().revoke(&client.client_id).await?;
+        client = find(app, organisation, id).await?;
+    }
+    Ok(client)
+}
+
+/// Gives a client a new secret. The old one stops at once: who rotates by hand has lost it, or fears
+/// so.
+pub(crate) async fn rotate_secret(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+) -> Result<(Arc<Client>, Secret), Problem> {
+    let client_id = &find(app, organisation, id).await?.client_id;
+    let secret = app.server.clients().rotate_secret(client_id, Duration::ZERO).await?;
+    Ok((find(app, organisation, client_id).await?, secret))
+}
+
+/// Switches a client off: it can do nothing, and its tokens are dead.
+pub(crate) async fn revoke(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+) -> Result<(), Problem> {
+    let client = find(app, organisation, id).await?;
+    Ok(app.server.clients().revoke(&client.client_id).await?)
+}
+
+/// Removes a client and everything that it holds.
+pub(crate) async fn remove(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+) -> Result<(), Problem> {
+    let client = find(app, organisation, id).await?;
+    Ok(app.server.clients().remove(&client.client_id).await?)
+}
+
+/// A client of the organisation, by its UUID or its `clientId`. Another organisation's does not
+/// exist.
+pub(crate) async fn find(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+) -> Result<Arc<Client>, Problem> {
+    let client_id = match Uuid::try_parse(id) {
+        Ok(uuid) => format!("{CLIENT_ID_PREFIX}{}", uuid.simple()),
+        Err(_) => id.to_owned(),
+    };
+    let found = app.server.clients().find(&client_id).await;
+    found
+        .map_err(|error| Problem::unavailable(&error))?
+        .filter(|client| client.tenant.as_ref() == Some(&organisation.id))
+        .ok_or_else(|| Problem::not_found("OAuth2 client not found"))
+}
+
+fn grant_types(names: &[String]) -> Result<Vec<GrantType>, Problem> {
+    let parse = |name: &String| {
+        name.parse().map_err(|_| {
+            let known = "use authorization_code, refresh_token, client_credentials";
+            Problem::invalid("grantTypes", format!("{name:?} is unknown: {known}"))
+        })
+    };
+    names.iter().map(parse).collect()
+}
+
+/// An origin that is trusted with people's sessions must not be a client's too: one page would then
+/// hold both a person's cookie and tokens.
+fn allowed_origins(app: &App, origins: Vec<String>) -> Result<Vec<String>, Problem> {
+    match origins.iter().find(|origin| app.trusted.contains(origin)) {
+        Some(origin) => {
+            let text = format!("{origin} is trusted with people's sessions: use another origin");
+            Err(Problem::invalid("allowedOrigins", text))
+        }
+        None => Ok(origins),
+    }
+}
+
+fn scopes(app: &App, names: &[String]) -> Result<Scope, Problem> {
+    let scope =
+        Scope::collect(names).map_err(|error| Problem::invalid("scopes", error.to_string()))?;
+    let known = &app.server.policy().scopes;
+    if !scope.is_within(known) {
+        let unknown = scope.without(known);
+        let text = format!("unknown: {unknown}. Known are: {known}");
+        return Err(Problem::invalid("scopes", text));
+    }
+    Ok(scope)
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Invalid { field, why } => {
+                let field = match field {
+                    "client_name" => "name",
+                    "redirect_uris" => "redirectUris",
+                    "allowed_origins" => "allowedOrigins",
+                    "post_logout_redirect_uris" => "postLogoutRedirectUris",
+                    "grant_types" => "grantTypes",
+                    "access_token_lifetime" => "accessTokenLifetime",
+                    "refresh_token_lifetime" => "refreshTokenLifetime",
+                    "id_token_lifetime" => "idTokenLifetime",
+                    "token_endpoint_auth_method" => "tokenEndpointAuthMethod",
+                    "logo_uri" => "logoUri",
+                    "policy_uri" => "policyUri",
+                    "tos_uri" => "tosUri",
+                    other => other,
+                };
+                Problem::invalid(field, why)
+            }
+            RegistryError::NotFound(_) => Problem::not_found("OAuth2 client not found"),
+            RegistryError::Changed => Problem::new(409, "Conflict", error.to_string()),
+            RegistryError::Public => Problem::bad_request(error.to_string()),
+            other => Problem::unavailable(&other),
+        }
+    }
+}
+
+/// Members that a client may have and that both bodies take.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Optional {
+    pub(crate) description: Option<String>,
+    pub(crate) access_token_lifetime: Option<u64>,
+    pub(crate) refresh_token_lifetime: Option<u64>,
+    pub(crate) id_token_lifetime: Option<u64>,
+    pub(crate) id_token_signed_response_alg: Option<String>,
+    pub(crate) access_token_signed_response_alg: Option<String>,
+    pub(crate) token_endpoint_auth_method: Option<String>,
+    pub(crate) application_type: Option<String>,
+    pub(crate) resources: Option<Vec<String>>,
+    pub(crate) logo_uri: Option<String>,
+    pub(crate) policy_uri: Option<String>,
+    pub(crate) tos_uri: Option<String>,
+}
+
+impl Optional {
+    fn apply(self, client: &mut Client) -> Result<(), Problem> {
+        let lifetime = |field, seconds: Option<u64>, range: RangeInclusive<u64>| match seconds {
+            Some(seconds) if !range.contains(&seconds) => {
+                let text = format!("use {} to {} seconds", range.start(), range.end());
+                Err(Problem::invalid(field, text))
+            }
+            seconds => Ok(seconds.map(Duration::from_secs)),
+        };
+        let algorithm = |field, name: Option<String>| match name.as_deref().map(str::parse) {
+            None => Ok(None),
+            Some(Ok::<Algorithm, _>(algorithm)) => Ok(Some(algorithm)),
+            Some(Err(_)) => Err(Problem::invalid(field, "use RS256 or EdDSA")),
+        };
+        let or = |new: Option<String>, old: &mut Option<String>| {
+            if new.is_some() {
+                *old = new;
+            }
+        };
+        or(self.description, &mut client.description);
+        or(self.logo_uri, &mut client.logo_uri);
+        or(self.policy_uri, &mut client.policy_uri);
+        or(self.tos_uri, &mut client.tos_uri);
+        client.access_token_lifetime =
+            lifetime("accessTokenLifetime", self.access_token_lifetime, ACCESS_TOKEN)?
+                .or(client.access_token_lifetime);
+        client.refresh_token_lifetime =
+            lifetime("refreshTokenLifetime", self.refresh_token_lifetime, 60..=316_224_000)?
+                .or(client.refresh_token_lifetime);
+        client.id_token_lifetime =
+            lifetime("idTokenLifetime", self.id_token_lifetime, 1..=2_592_000)?
+                .or(client.id_token_lifetime);
+        client.id_token_signed_response_alg =
+            algorithm("idTokenSignedResponseAlg", self.id_token_signed_response_alg)?
+                .or(client.id_token_signed_response_alg);
+        client.access_token_signed_response_alg =
+            algorithm("accessTokenSignedResponseAlg", self.access_token_signed_response_alg)?
+                .or(client.access_token_signed_response_alg);
+        if let Some(resources) = self.resources {
+            client.resources = resources;
+        }
+        match self.application_type.as_deref() {
+            None => {}
+            Some("web") => client.native = false,
+            Some("native") => client.native = true,
+            Some(_) => return Err(Problem::invalid("applicationType", "use web or native")),
+        }
+        if let Some(name) = self.token_endpoint_auth_method {
+            let field = "tokenEndpointAuthMethod";
+            let wanted: AuthMethod = name.parse().map_err(|_| {
+                let known = "use client_secret_basic, client_secret_post or none";
+                Problem::invalid(field, known)
+            })?;
+            match (&mut client.authentication, wanted) {
+                (ClientAuthentication::None, AuthMethod::None) => {}
+                (
+                    ClientAuthentication::Secret { method, .. },
+                    AuthMethod::Basic | AuthMethod::Post,
+                ) => {
+                    *method = Some(wanted);
+                }
+                _ => return Err(Problem::invalid(field, "it does not go with this clientType")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A client as the API shows it. Never a secret: that is added where one was just made.
+pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
+    let seconds = |lifetime: Option<Duration>| lifetime.map(|lifetime| lifetime.as_secs());
+    let method = match &client.authentication {
+        ClientAuthentication::None => Some(AuthMethod::None),
+        ClientAuthentication::Secret { method, .. } => *method,
+    };
+    let id =
+        client.client_id.strip_prefix(CLIENT_ID_PREFIX).and_then(|id| Uuid::try_parse(id).ok());
+    json!({
+        "id": id.map_or_else(|| client.client_id.clone(), |id| id.to_string()),
+        "clientId": client.client_id,
+        "clientSecret": null,
+        "organisationId": organisation.id,
+        "name": client.client_name,
+        "description": client.description,
+        "clientType": if client.is_public() { "public" } else { "confidential" },
+        "applicationType": if client.native { "native" } else { "web" },
+        "redirectUris": client.redirect_uris,
+        "postLogoutRedirectUris": client.post_logout_redirect_uris,
+        "allowedOrigins": client.allowed_origins,
+        "grantTypes": client.grant_types.iter().map(|g| g.as_str()).collect::<Vec<_>>(),
+        "scopes": client.scope.iter().collect::<Vec<_>>(),
+        "tokenEndpointAuthMethod": method.map(AuthMethod::as_str),
+        "requirePkce": client.needs_pkce(),
+        "requireConsent": client.require_consent,
+        "isFirstParty": client.first_party,
+        "isActive": client.active,
+        "accessTokenLifetime": seconds(client.access_token_lifetime),
+        "refreshTokenLifetime": seconds(client.refresh_token_lifetime),
+        "idTokenLifetime": seconds(client.id_token_lifetime),
+        "idTokenSignedResponseAlg":
+            client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
+        "accessTokenSignedResponseAlg":
+            client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa).as_str(),
+        "resources": client.resources,
+        "logoUri": client.logo_uri,
+        "policyUri": client.policy_uri,
+        "tosUri": client.tos_uri,
+        "createdAt": rfc3339(client.created_at),
+        "updatedAt": rfc3339(client.updated_at),
+    })
+}
