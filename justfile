@@ -47,10 +47,13 @@ deny:
     cargo fetch --locked
     cargo deny --offline check licenses bans sources
 
-# Real clients and a real browser. Needs Node and Chromium.
+# Real clients and a real browser. Needs Node, Python and Chromium.
 e2e:
     cargo build -p grantor-server
-    cd e2e && npm ci --no-audit --no-fund && npm test
+    cd e2e && npm ci --no-audit --no-fund
+    cd e2e && python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
+    cargo build --manifest-path e2e/openidconnect/Cargo.toml
+    cd e2e && npm test
 
 # Small wrong changes, each of which a test must notice.
 sabotage *names:

@@ -30,7 +30,7 @@ async fn page(app: &App, me: &SignedIn) -> Result<Reply, StoreFailed> {
         is_current: session.id == current,
         since: in_words(session.created_at),
         seen: in_words(session.last_seen),
-        agent: session.user_agent.unwrap_or_else(|| "an unknown program".to_owned()),
+        agent: agent_in_words(&session.user_agent.unwrap_or_default()),
         peer: session.peer.unwrap_or_default(),
         id: session.id,
     });
@@ -50,6 +50,35 @@ async fn page(app: &App, me: &SignedIn) -> Result<Reply, StoreFailed> {
     let csrf = me.csrf_token("account");
     let page = AccountView { user: &me.user, csrf: &csrf, sessions: sessions.collect(), consents };
     Ok(Reply::page(render(&page)))
+}
+
+/// A browser and its system as people call them. The order matters: every browser pretends to be some
+/// older one.
+fn agent_in_words(agent: &str) -> String {
+    let first = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name)
+    };
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    ]);
+    let system = first(&[
+        ("Android", "Android"),
+        ("iPhone", "an iPhone"),
+        ("iPad", "an iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "a Mac"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        (None, _) if agent.is_empty() => "An unknown program".to_owned(),
+        (None, _) => agent.chars().take(40).collect(),
+    }
 }
 
 fn in_words(at: Time) -> String {
@@ -93,5 +122,35 @@ pub(crate) async fn change(
     match changed.await {
         Ok(()) => Reply::from(grantor::Response::see_other("/account")),
         Err(error) => unavailable(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_called_by_their_names() {
+        for (agent, words) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/156.0.0.0 Safari/537.36",
+                "Chrome on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/156.0.0.0 Safari/537.36 Edg/156.0.0.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 \
+                 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
+                "Safari on an iPhone",
+            ),
+            ("curl/8.5.0", "curl/8.5.0"),
+            ("", "An unknown program"),
+        ] {
+            assert_eq!(agent_in_words(agent), words);
+        }
     }
 }

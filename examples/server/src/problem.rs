@@ -56,9 +56,12 @@ impl Problem {
         Self::new(404, "Not found", detail)
     }
 
-    /// What a person is told on a page.
-    pub(crate) fn detail(&self) -> &str {
-        &self.detail
+    /// What a person is told on a page, where the fields have names of their own.
+    pub(crate) fn for_a_person(&self, labels: &[(&str, &str)]) -> String {
+        let Some(error) = self.errors.first() else { return self.detail.clone() };
+        let field = error.path.first().map_or("", String::as_str);
+        let label = labels.iter().find(|(name, _)| *name == field);
+        format!("{}: {}", label.map_or(field, |(_, label)| label), error.message)
     }
 
     pub(crate) fn status(&self) -> u16 {

@@ -23,6 +23,16 @@ const GRANT_TYPES: [(GrantType, &str); 3] = [
     (GrantType::ClientCredentials, "Act for itself (client credentials)"),
 ];
 
+/// What the form calls the API's fields.
+const LABELS: [(&str, &str); 6] = [
+    ("name", "Name"),
+    ("redirectUris", "Redirect URIs"),
+    ("allowedOrigins", "Origins of its pages"),
+    ("postLogoutRedirectUris", "Where people may go after signing out"),
+    ("grantTypes", "What it may do"),
+    ("scopes", "What it may ask for"),
+];
+
 #[derive(Template)]
 #[template(path = "console/clients.html")]
 struct List<'a> {
@@ -174,7 +184,8 @@ pub(super) async fn create(State(app): State<App>, posted: Posted) -> Reply {
         },
         Err(problem) if problem.status() == 400 => {
             let fields = Typed::again(&fields, is_public, &app.server.policy().scopes);
-            let (csrf, problem) = (me.csrf(), Some(problem.detail()));
+            let (csrf, problem) = (me.csrf(), Some(problem.for_a_person(&LABELS)));
+            let problem = problem.as_deref();
             page(&Form { organisation, csrf: &csrf, problem, client: None, fields }).status(400)
         }
         Err(problem) => broken(&problem),
@@ -251,8 +262,9 @@ async fn save(app: &App, me: &Administrator, id: &str, fields: &Fields) -> Reply
                 Ok(client) => {
                     let known = &app.server.policy().scopes;
                     let fields = Typed::again(fields, client.is_public(), known);
-                    let (csrf, problem) = (me.csrf(), Some(problem.detail()));
+                    let (csrf, problem) = (me.csrf(), Some(problem.for_a_person(&LABELS)));
                     let client = Some(&*client);
+                    let problem = problem.as_deref();
                     page(&Form { organisation, csrf: &csrf, problem, client, fields }).status(400)
                 }
                 Err(problem) => broken(&problem),

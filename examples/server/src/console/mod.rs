@@ -106,5 +106,5 @@ fn broken(problem: &Problem) -> Reply {
         503 => "temporarily_unavailable",
         _ => "invalid_request",
     };
-    Reply::page(failure(code, problem.detail())).status(problem.status())
+    Reply::page(failure(code, &problem.for_a_person(&[]))).status(problem.status())
 }

@@ -13,6 +13,9 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::sign_in::unavailable;
 
+/// What the forms call the API's fields.
+const LABELS: [(&str, &str); 2] = [("email", "E-mail"), ("name", "Name")];
+
 /// How many people a page lists.
 const PAGE: usize = 50;
 
@@ -82,7 +85,8 @@ pub(super) async fn create(State(app): State<App>, posted: Posted) -> Reply {
         Ok((user, Some(password))) => shown_once(&user, &password),
         Ok((user, None)) => to(&format!("/admin/users/{}", user.id)),
         Err(problem) if [400, 409].contains(&problem.status()) => {
-            let (csrf, problem) = (&me.csrf(), Some(problem.detail()));
+            let problem = problem.for_a_person(&LABELS);
+            let (csrf, problem) = (&me.csrf(), Some(problem.as_str()));
             page(&Form { organisation, csrf, problem, email, name, is_admin }).status(400)
         }
         Err(problem) => broken(&problem),
@@ -115,7 +119,8 @@ async fn shown(app: &App, me: &Administrator, id: &str, problem: Option<&Problem
         Ok(user) => {
             let is_me = user.id == me.0.user.id;
             let (csrf, status) = (&me.csrf(), problem.map_or(200, Problem::status));
-            let problem = problem.map(Problem::detail);
+            let problem = problem.map(|problem| problem.for_a_person(&LABELS));
+            let problem = problem.as_deref();
             page(&Shown { organisation, csrf, problem, user: &user, is_me }).status(status)
         }
         Err(problem) => broken(&problem),

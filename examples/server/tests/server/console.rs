@@ -110,7 +110,7 @@ fn what_cannot_be_accepted_is_shown_again_as_it_was_typed() {
     ];
     let again = admin.post(NEW, &fields);
     assert_eq!(again.status, 400);
-    assert!(again.text.contains("role=\"alert\"") && again.text.contains("redirectUris"));
+    assert!(again.text.contains("role=\"alert\"") && again.text.contains(">Redirect URIs: "));
     assert!(again.text.contains("http://shop.example/&#34;cb&#34;"), "{}", again.text);
     assert!(again.text.contains("value=\"orders:read\" checked"), "{}", again.text);
     let page = server.register_spa();

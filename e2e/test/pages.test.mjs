@@ -1,0 +1,130 @@
+// Every page as people see it: on a phone and on a desktop, light and dark, without JavaScript. The
+// pictures are kept in results/ for a person to look at.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { launch, picture, signIn } from '../lib/browser.mjs';
+import { startCallback } from '../lib/flow.mjs';
+import { startServer } from '../lib/server.mjs';
+
+let server, app, browser, client;
+
+before(async () => {
+  server = await startServer();
+  app = await startCallback();
+  client = await server.register({
+    name: 'Photo Album',
+    clientType: 'confidential',
+    redirectUris: [app.callback],
+    grantTypes: ['authorization_code', 'refresh_token'],
+    scopes: ['openid', 'profile', 'email', 'phone'],
+    policyUri: 'https://album.example/privacy',
+    tosUri: 'https://album.example/terms',
+  });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  app?.close();
+  await server?.stop();
+});
+
+function authorizeUrl(more = {}) {
+  const url = new URL(`${server.issuer}/oauth2/authorize`);
+  url.search = new URLSearchParams({
+    response_type: 'code',
+    client_id: client.clientId,
+    redirect_uri: app.callback,
+    scope: 'openid profile email phone',
+    state: 'xyz',
+    code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+    code_challenge_method: 'S256',
+    ...more,
+  });
+  return url.href;
+}
+
+const SIZES = {
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true },
+  desktop: { viewport: { width: 1280, height: 900 } },
+};
+
+for (const [size, viewport] of Object.entries(SIZES)) {
+  for (const colorScheme of ['light', 'dark']) {
+    test(`all pages without JavaScript (${size}, ${colorScheme})`, async () => {
+      const context = await browser.newContext({
+        ...viewport,
+        colorScheme,
+        javaScriptEnabled: false,
+      });
+      const page = await context.newPage();
+      const keep = async (name) => {
+        await picture(page, `${name}-${size}-${colorScheme}`);
+        const { width } = viewport.viewport;
+        // Scripts of a test run in the page all the same.
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(wide <= width, `${name} scrolls sideways: ${wide} of ${width}`);
+        const unnamed = await page.evaluate(
+          () =>
+            [...document.querySelectorAll('input:not([type=hidden]), textarea')].filter(
+              (field) => field.labels.length === 0,
+            ).length,
+        );
+        assert.equal(unnamed, 0, `${name} has fields without a label`);
+        assert.equal(await page.locator('h1').count(), 1, name);
+        assert.ok(await page.title(), name);
+      };
+
+      await page.goto(authorizeUrl());
+      await keep('login');
+      await signIn(page, { ...server.user, password: 'wrong' });
+      assert.equal(await page.inputValue('#username'), server.user.email);
+      await keep('login-wrong');
+      await signIn(page, server.user);
+      await page.waitForURL(/\/consent/);
+      await keep('consent');
+      await page.click('#consent-allow');
+      await page.waitForURL(/\/callback/);
+      await page.goto(authorizeUrl({ redirect_uri: 'https://elsewhere.example/' }));
+      await keep('error');
+      await page.goto(server.issuer);
+      await keep('home');
+      await page.click('a[href="/account"]');
+      await keep('account');
+      await page.locator('form:has(button[name="client_id"])').last().locator('button').click();
+      await page.goto(`${server.issuer}/logout`);
+      await keep('sign-out');
+      await page.click('#logout-confirm');
+      await keep('signed-out');
+
+      await page.goto(`${server.issuer}/admin`);
+      await signIn(page, server.admin);
+      await page.click('a[href="/admin"]');
+      await keep('admin-applications');
+      await page.click('a[href="/admin/clients/new"]');
+      await keep('admin-register');
+      await page.fill('#name', `Bookshop ${size} ${colorScheme}`);
+      await page.check('input[value="confidential"]');
+      await page.fill('#redirect_uris', 'http://not-safe.example/callback');
+      await page.click('#save');
+      await keep('admin-register-wrong');
+      await page.fill('#redirect_uris', 'https://bookshop.example/callback');
+      await page.click('#save');
+      await keep('admin-secret');
+      await page.click('a.button');
+      await keep('admin-application');
+      await page.click('summary:has-text("Remove")');
+      await page.click('#remove');
+      await page.waitForURL(/\/admin\/clients$/);
+      await page.click('a[href="/admin/users"]');
+      await keep('admin-people');
+      await page.click(`li:has-text("${server.user.email}") a`);
+      await keep('admin-person');
+      await page.goto(`${server.issuer}/admin/clients/client_nowhere`);
+      await keep('admin-error');
+      await context.close();
+    });
+  }
+}
