@@ -9,7 +9,7 @@ mod users;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
@@ -37,10 +37,23 @@ pub(crate) fn router(trusted: &TrustedOrigins) -> Router<App> {
         .route("/admin/users", get(users::list).post(users::create))
         .route("/admin/users/{id}", get(users::show).patch(users::change))
         .route("/admin/users/{id}/reset-password", post(users::reset_password))
+        .route("/openapi.json", get(document))
         .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
 }
+
+/// `GET /v1/openapi.json`: this API for programs.
+async fn document() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "public, max-age=300"),
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ];
+    (headers, DOCUMENT)
+}
+
+const DOCUMENT: &str = include_str!("../../assets/openapi.json");
 
 /// What a person does with their own account; pages that the operator trusts may do it for them.
 fn of_the_person() -> Router<App> {
@@ -113,4 +126,39 @@ fn limit(name: &str, text: &str) -> Result<usize, Problem> {
 /// A time as the API writes it: `2024-01-15T10:00:00Z`.
 pub(crate) fn rfc3339(at: Time) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Only what is served is documented, and all of it. What the document says of each is tried
+    /// against the running server in e2e/test/openapi.test.mjs.
+    #[test]
+    fn the_document_has_every_route_and_method_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(DOCUMENT).unwrap();
+        let mut documented = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys() {
+                documented.insert(format!("{method} {path}"));
+            }
+        }
+        let source = include_str!("mod.rs").split("#[cfg(test)]").next().unwrap();
+        let mut served = BTreeSet::from(["get /me/profile".to_owned()]);
+        for route in source.split(".route(").skip(1) {
+            let path = route.split('"').nth(1).unwrap();
+            // Up to the next line that begins a call of the router's.
+            let handlers = route.split("\n        .").next().unwrap();
+            for method in ["get", "post", "patch", "delete"] {
+                if handlers.contains(&format!("{method}(")) {
+                    served.insert(format!("{method} {path}"));
+                }
+            }
+        }
+        served.remove("get /openapi.json");
+        assert_eq!(documented, served);
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    }
 }
