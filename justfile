@@ -47,6 +47,13 @@ deny:
     cargo fetch --locked
     cargo deny --offline check licenses bans sources
 
+# The systemd unit is sound. Needs systemd-analyze.
+unit:
+    mkdir -p target/unit
+    sed 's,^ExecStart=/usr/local/bin/grantor-server,ExecStart={{justfile_directory()}}/target/debug/grantor-server,' packaging/grantor-server.service > target/unit/grantor-server.service
+    cargo build -p grantor-server
+    systemd-analyze verify target/unit/grantor-server.service
+
 # Real clients and a real browser. Needs Node, Python and Chromium.
 e2e:
     cargo build -p grantor-server

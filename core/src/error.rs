@@ -280,10 +280,17 @@ impl Misdeed {
             text => text,
         };
         let mut body = json!({"error": code, "error_description": description});
-        if let (Misdeed::TooOften(_), Some(members)) = (self, body.as_object_mut()) {
-            // Whoever meets a limit may be a client of another API of the host: the members of RFC
-            // 7807 stand beside those of RFC 6749.
-            members.insert("title".into(), "Too many requests".into());
+        // Whoever meets a limit or the guard may be a client of another API of the host: the members
+        // of RFC 7807 stand beside those of RFC 6749.
+        let title = match (self, wire.challenge, wire.status) {
+            (Misdeed::TooOften(_), ..) => Some("Too many requests"),
+            (_, Some("Bearer"), 401) => Some("Unauthorized"),
+            (_, Some("Bearer"), 403) => Some("Forbidden"),
+            (_, Some("Bearer"), _) => Some("Bad request"),
+            _ => None,
+        };
+        if let (Some(title), Some(members)) = (title, body.as_object_mut()) {
+            members.insert("title".into(), title.into());
             members.insert("status".into(), wire.status.into());
             members.insert("detail".into(), description.into());
         }

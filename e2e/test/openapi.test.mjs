@@ -87,6 +87,7 @@ const FULL = {
   accessTokenSignedResponseAlg: 'RS256',
   tokenEndpointAuthMethod: 'client_secret_post',
   applicationType: 'web',
+  claimsInIdToken: true,
   resources: ['https://api.example'],
   logoUri: 'https://app.example/logo.png',
   policyUri: 'https://app.example/privacy',

@@ -69,6 +69,13 @@ pub struct Client {
     pub id_token_signed_response_alg: Option<Algorithm>,
     /// Signs its access tokens; EdDSA when not set.
     pub access_token_signed_response_alg: Option<Algorithm>,
+    /// Audiences of its access tokens beside the server's own ([`crate::Policy::apis`]). Whoever
+    /// accepts tokens by one of these accepts the ones of this client's people: let only an operator
+    /// set it, never the client's owner.
+    pub audiences: Vec<String>,
+    /// Whether its ID tokens carry what the granted scopes release, as UserInfo does. Off by default:
+    /// ID tokens travel further than their claims should (OpenID Connect Core section 5.4).
+    pub claims_in_id_token: bool,
     /// The audiences that this client serves as a resource server: it may introspect tokens that
     /// are meant for them (RFC 7662 section 4).
     pub resources: Vec<String>,
@@ -157,6 +164,8 @@ impl Client {
             id_token_lifetime: None,
             id_token_signed_response_alg: None,
             access_token_signed_response_alg: None,
+            audiences: Vec::new(),
+            claims_in_id_token: false,
             resources: Vec::new(),
             logo_uri: None,
             policy_uri: None,

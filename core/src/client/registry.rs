@@ -13,6 +13,7 @@ use crate::store::{Owner, StoreError};
 
 const MAX_REDIRECT_URIS: usize = 20;
 const MAX_ORIGINS: usize = 20;
+const MAX_AUDIENCES: usize = 20;
 const MAX_TEXT: usize = 2048;
 
 /// The clients of a server, for administration. From [`AuthorizationServer::clients`].
@@ -270,6 +271,14 @@ fn check(client: &Client) -> Result<(), RegistryError> {
         client.authentication
     {
         return invalid("token_endpoint_auth_method", "none is for public clients");
+    }
+    for (field, names) in [("audiences", &client.audiences), ("resources", &client.resources)] {
+        let sound = |name: &String| {
+            (1..=MAX_TEXT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+        };
+        if names.len() > MAX_AUDIENCES || !names.iter().all(sound) {
+            return invalid(field, "at most 20, of 1 to 2,048 printable ASCII characters each");
+        }
     }
     let uris = [
         ("logo_uri", &client.logo_uri),

@@ -10,9 +10,10 @@ use crate::event::Event;
 use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
+use crate::subject::Claims;
 use crate::token::access_token::{self, Order};
 use crate::token::credential::{Credential, Kind, Unopened};
-use crate::token::id_token;
+use crate::token::{claims, id_token};
 
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let parameters = post_parameters(call)?;
@@ -218,10 +219,14 @@ async fn tokens(
         body.insert("refresh_token".into(), token.expose().into());
     }
     if scope.contains("openid") {
+        let more = match client.claims_in_id_token {
+            true => claims::released(server.subjects().claims(&grant.subject).await?, &scope),
+            false => Claims::new(),
+        };
         let lifetime = server.policy().id_token_lifetime(&client);
-        let ring = server.ring();
-        let id_token =
-            id_token::mint(grant, &client, &minted.token, first, lifetime, &ring, call.now)?;
+        let access_token = &minted.token;
+        let order = id_token::Order { grant, client: &client, access_token, more, first, lifetime };
+        let id_token = id_token::mint(order, &server.ring(), call.now)?;
         body.insert("id_token".into(), id_token.expose().into());
     }
     Ok(Response::json(200, &Value::Object(body)))

@@ -264,6 +264,8 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     full.id_token_lifetime = Some(Duration::from_secs(303));
     full.id_token_signed_response_alg = Some(Algorithm::EdDsa);
     full.access_token_signed_response_alg = Some(Algorithm::Rs256);
+    full.audiences = vec!["client_full".into()];
+    full.claims_in_id_token = true;
     full.resources = vec!["https://api.example.com".into()];
     full.logo_uri = Some("https://rp.example/logo.png".into());
     full.policy_uri = Some("https://rp.example/policy".into());

@@ -170,6 +170,10 @@ struct ClientRecord {
     id_token_lifetime: Option<u64>,
     id_token_alg: Option<String>,
     access_token_alg: Option<String>,
+    #[serde(default)]
+    audiences: Vec<String>,
+    #[serde(default)]
+    claims_in_id_token: bool,
     resources: Vec<String>,
     logo_uri: Option<String>,
     policy_uri: Option<String>,
@@ -224,6 +228,8 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         id_token_lifetime: client.id_token_lifetime.map(whole_millis),
         id_token_alg: client.id_token_signed_response_alg.map(|alg| alg.as_str().to_owned()),
         access_token_alg: client.access_token_signed_response_alg.map(|a| a.as_str().to_owned()),
+        audiences: client.audiences.clone(),
+        claims_in_id_token: client.claims_in_id_token,
         resources: client.resources.clone(),
         logo_uri: client.logo_uri.clone(),
         policy_uri: client.policy_uri.clone(),
@@ -284,6 +290,8 @@ fn client(text: &str) -> Result<Client, RecordError> {
         id_token_lifetime: record.id_token_lifetime.map(Duration::from_millis),
         id_token_signed_response_alg: alg(record.id_token_alg)?,
         access_token_signed_response_alg: alg(record.access_token_alg)?,
+        audiences: record.audiences,
+        claims_in_id_token: record.claims_in_id_token,
         resources: record.resources,
         logo_uri: record.logo_uri,
         policy_uri: record.policy_uri,

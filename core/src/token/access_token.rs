@@ -185,7 +185,10 @@ pub(crate) fn mint(
     };
     let mut all: Map<String, Value> =
         extra.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
-    let audience = match server.policy().audience(server.issuer()).as_slice() {
+    let mut audience = server.policy().audience(server.issuer());
+    let more = client.audiences.iter().filter(|more| !audience.contains(more)).cloned();
+    audience.extend(more.collect::<Vec<_>>());
+    let audience = match audience.as_slice() {
         [one] => json!(one),
         many => json!(many),
     };

@@ -9,27 +9,35 @@ use crate::env::Time;
 use crate::grant::Grant;
 use crate::keys::{Algorithm, KeyError, Ring};
 use crate::secret::Secret;
-use crate::token::jwt;
+use crate::subject::Claims;
+use crate::token::{claims, jwt};
 
 /// The type in its header. An access token has another, so neither passes for the other.
 pub(crate) const TYP: &str = "JWT";
 
+/// What an ID token is minted from.
+pub(crate) struct Order<'a> {
+    pub(crate) grant: &'a Grant,
+    pub(crate) client: &'a Client,
+    /// The access token that it comes with.
+    pub(crate) access_token: &'a Secret,
+    /// What else it says of the person.
+    pub(crate) more: Claims,
+    /// Whether it comes with the code.
+    pub(crate) first: bool,
+    pub(crate) lifetime: Duration,
+}
+
 /// Mints the ID token of a grant.
 ///
-/// It says who signed in and when, and nothing about them: claims belong to the UserInfo endpoint
-/// when an access token is issued (OpenID Connect Core section 5.4). `auth_time` and `sub` hold
-/// across refreshes (section 12.2); the nonce comes once, with the code.
-pub(crate) fn mint(
-    grant: &Grant,
-    client: &Client,
-    access_token: &Secret,
-    first: bool,
-    lifetime: Duration,
-    ring: &Ring,
-    now: Time,
-) -> Result<Secret, KeyError> {
+/// It says who signed in and when. What else it says is for clients that want it
+/// ([`Client::claims_in_id_token`]). `auth_time` and `sub` hold across refreshes (OpenID Connect Core
+/// section 12.2); the nonce comes once, with the code.
+pub(crate) fn mint(order: Order<'_>, ring: &Ring, now: Time) -> Result<Secret, KeyError> {
+    let Order { grant, client, access_token, more, first, lifetime } = order;
     let algorithm = client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256);
-    let mut claims = Map::new();
+    let mut claims: Map<String, Value> =
+        more.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
     claims.insert("iss".into(), grant.issuer.as_str().into());
     claims.insert("sub".into(), grant.subject.as_str().into());
     claims.insert("aud".into(), grant.client_id.as_str().into());

@@ -276,3 +276,24 @@ fn sessions_have_distinct_published_ids() {
     assert_eq!(sid("a"), sid("a"));
     assert_ne!(sid("a"), sid("b"));
 }
+
+#[test]
+fn an_id_token_carries_claims_only_for_a_client_that_wants_them_and_within_its_scope() {
+    let world = World::new();
+    let lean = claims(&str_of(&world.tokens(SPA), "id_token"));
+    assert!(lean.get("email").is_none() && lean.get("name").is_none());
+    world.change(SPA, |client| client.claims_in_id_token = true);
+    let tokens = world.tokens(SPA);
+    let full = claims(&str_of(&tokens, "id_token"));
+    assert_eq!((&full["email"], &full["name"]), (&"ann@example.com".into(), &"Ann Example".into()));
+    // Neither what no scope releases, nor what would say who it is about.
+    assert!(full.get("phone_number").is_none() && full.get("picture").is_none());
+    assert_eq!((&full["sub"], &full["aud"]), (&"ann".into(), &SPA.into()));
+    let refreshed = world.refresh(SPA, &str_of(&tokens, "refresh_token"));
+    let refreshed = claims(&str_of(&json_body(&refreshed), "id_token"));
+    assert_eq!(refreshed["email"], "ann@example.com");
+    // When nobody can say, nothing is issued.
+    let code = world.code(SPA);
+    world.people.break_down(true);
+    assert_eq!(world.redeem(SPA, &code).status, 503);
+}

@@ -194,3 +194,23 @@ fn the_guard_wants_a_live_token_with_the_scope() {
     world.send(&world.as_client(SPA, "/oauth2/revoke", &[("token", &refresh_token)]));
     assert_error(&admit(&guard, &token).unwrap_err(), 401, "invalid_token");
 }
+
+#[test]
+fn a_client_may_have_audiences_of_its_own_beside_the_servers() {
+    let world = World::new();
+    world.change(SPA, |client| client.audiences = vec![SPA.into(), ISSUER.into()]);
+    let token = str_of(&world.tokens(SPA), "access_token");
+    assert_eq!(claims(&token)["aud"], serde_json::json!([ISSUER, SPA]));
+    assert!(world.is_alive(&token));
+    let other = str_of(&world.tokens(THIRD), "access_token");
+    assert_eq!(claims(&other)["aud"], ISSUER);
+}
+
+#[test]
+fn errors_have_the_members_of_a_problem_too() {
+    let world = World::new();
+    let refused = world.userinfo("nonsense");
+    let body = json_body(&refused);
+    assert_eq!((&body["error"], &body["title"]), (&"invalid_token".into(), &"Unauthorized".into()));
+    assert_eq!((&body["status"], &body["detail"]), (&401.into(), &body["error_description"]));
+}

@@ -296,6 +296,7 @@ pub(crate) struct Optional {
     pub(crate) access_token_signed_response_alg: Option<String>,
     pub(crate) token_endpoint_auth_method: Option<String>,
     pub(crate) application_type: Option<String>,
+    pub(crate) claims_in_id_token: Option<bool>,
     pub(crate) resources: Option<Vec<String>>,
     pub(crate) logo_uri: Option<String>,
     pub(crate) policy_uri: Option<String>,
@@ -340,6 +341,7 @@ impl Optional {
         client.access_token_signed_response_alg =
             algorithm("accessTokenSignedResponseAlg", self.access_token_signed_response_alg)?
                 .or(client.access_token_signed_response_alg);
+        client.claims_in_id_token = self.claims_in_id_token.unwrap_or(client.claims_in_id_token);
         if let Some(resources) = self.resources {
             client.resources = resources;
         }
@@ -405,6 +407,8 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
             client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
         "accessTokenSignedResponseAlg":
             client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa).as_str(),
+        "claimsInIdToken": client.claims_in_id_token,
+        "audiences": client.audiences,
         "resources": client.resources,
         "logoUri": client.logo_uri,
         "policyUri": client.policy_uri,

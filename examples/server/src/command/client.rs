@@ -110,6 +110,10 @@ struct Fields {
     /// The scopes that it may have [a new client: "openid profile email"]
     #[arg(long)]
     scope: Option<String>,
+    /// An audience of its access tokens beside the server's; repeat for more. Whoever accepts tokens
+    /// by it accepts this client's
+    #[arg(long = "audience", value_name = "AUDIENCE")]
+    audiences: Vec<String>,
     /// What it may do at the token endpoint; repeat for more [a new client: authorization_code
     /// and refresh_token]
     #[arg(long = "grant-type", value_name = "TYPE")]
@@ -126,6 +130,7 @@ impl Fields {
         replace(&mut client.redirect_uris, self.redirect_uris);
         replace(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uris);
         replace(&mut client.allowed_origins, self.origins);
+        replace(&mut client.audiences, self.audiences);
         if let Some(text) = self.scope {
             let scope = Scope::parse(&text).map_err(|error| Fatal::Say(error.to_string()))?;
             if !scope.is_within(known) {
