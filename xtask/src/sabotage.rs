@@ -86,8 +86,8 @@ const ALL: &[Sabotage] = &[
     core(
         "rotate again in the middle of a burst",
         "core/src/grant.rs",
-        "from == generation && generation > 1;",
-        "from == generation && generation > 1 && from == 0;",
+        "rotate && from == generation && generation > 1 && within",
+        "rotate && from == generation && generation == 0 && within",
     ),
     core(
         "grant more scope at a refresh than was granted",
@@ -316,14 +316,14 @@ const ALL: &[Sabotage] = &[
     },
     Sabotage {
         name: "let pages of other sites use the administration API",
-        file: "examples/server/src/api/clients.rs",
+        file: "examples/server/src/api/administrator.rs",
         from: "if is_foreign(app, headers) || wrong_token {",
         to: "if wrong_token {",
         tests: SERVER,
     },
     Sabotage {
         name: "let every person administer",
-        file: "examples/server/src/api/clients.rs",
+        file: "examples/server/src/api/administrator.rs",
         from: "session.user.organisation.id != organisation.id || !session.user.is_admin",
         to: "session.user.organisation.id != organisation.id",
         tests: SERVER,
@@ -414,9 +414,37 @@ const ALL: &[Sabotage] = &[
     },
     Sabotage {
         name: "let pages of other sites change clients",
-        file: "examples/server/src/api/clients.rs",
-        from: "let organisation = administrator(&app, &headers, Kind::Write).await?;\n    let change: Change",
-        to: "let organisation = administrator(&app, &headers, Kind::Read).await?;\n    let change: Change",
+        file: "examples/server/src/api/administrator.rs",
+        from: "if !parts.method.is_safe() {",
+        to: "if parts.method == axum::http::Method::POST {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "take a form of the administration pages without its token",
+        file: "examples/server/src/console/mod.rs",
+        from: "if is_foreign || !administrator.0.is_csrf_token(FORMS, fields.text(\"csrf\")) {",
+        to: "if is_foreign {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "show the administration pages to everybody",
+        file: "examples/server/src/console/mod.rs",
+        from: "Ok(Some(session)) if session.user.is_admin => Ok(Self(session)),",
+        to: "Ok(Some(session)) if !session.user.email.is_empty() => Ok(Self(session)),",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let administrators lock themselves out",
+        file: "examples/server/src/administration/users.rs",
+        from: "if user.id == me.id && loses {",
+        to: "if false && loses {",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "let administrators change another organisation's people",
+        file: "examples/server/src/administration/users.rs",
+        from: "user.filter(|user| user.organisation.id == organisation.id)",
+        to: "user.filter(|user| !user.organisation.id.is_empty() || organisation.id.is_empty())",
         tests: SERVER,
     },
     Sabotage {

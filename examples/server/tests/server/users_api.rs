@@ -125,9 +125,13 @@ fn mistakes_are_named_and_strangers_people_do_not_exist() {
         assert_eq!(answer.status, status, "{body} {}", answer.text);
         assert!(answer.string("detail").contains(word), "{}", answer.text);
     }
-    let init = ["user", "add", "--org", "your-org", "--email", "eve@example.com", "--admin"];
-    assert!(server.command(&init).output().unwrap().status.success());
-    for id in ["00000000-0000-4000-8000-000000000000", "client_x", "%00"] {
+    let init = ["init", "--org", "other", "--admin-email", "eve@example.com"];
+    let mut init = server.command(&init);
+    let init = init.env("GRANTOR_ADMIN_PASSWORD", "correct horse").output().unwrap();
+    assert!(init.status.success(), "{}", stderr(&init));
+    let eve = server.login(&("eve@example.com".into(), "correct horse".into())).cookie();
+    let eve = server.get("/v1/me/profile", &[("cookie", &eve)]).string("id");
+    for id in ["00000000-0000-4000-8000-000000000000", "client_x", "%00", &eve] {
         let path = format!("users/{id}");
         assert_eq!(server.admin_api("GET", &path, &json!(null)).status, 404, "{id}");
         assert_eq!(server.admin_api("PATCH", &path, &json!({"isAdmin": true})).status, 404, "{id}");
