@@ -27,6 +27,7 @@ features:
     cargo check -p grantor --no-default-features
     cargo check -p grantor --features conformance
     cargo check -p grantor-sqlite
+    cargo check -p grantor-sled
     cargo check -p grantor-axum
     cargo check -p grantor-axum --features tls
 

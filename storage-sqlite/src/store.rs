@@ -110,20 +110,7 @@ impl TokenStore for Sqlite {
                 record::write_grant(&grant)?,
             ])?;
             if let Some(next) = remember {
-                let before = consent_of(connection, &next.issuer, &next.subject, &next.client_id)?;
-                let merged = match before {
-                    Some(before) => before.merged(&next),
-                    None => next,
-                };
-                let sql = "REPLACE INTO remembered (issuer, subject, client_id, scope, granted_at)
-                           VALUES (?1, ?2, ?3, ?4, ?5)";
-                connection.prepare_cached(sql)?.execute(params![
-                    merged.issuer.as_str(),
-                    merged.subject,
-                    merged.client_id,
-                    merged.scope.to_string(),
-                    merged.granted_at.millis(),
-                ])?;
+                merge(connection, next)?;
             }
             Ok(Inserted::New)
         })
@@ -218,6 +205,10 @@ impl TokenStore for Sqlite {
         .await
     }
 
+    async fn remember(&self, consent: Remembered) -> Result<(), StoreError> {
+        self.write(move |connection| merge(connection, consent)).await
+    }
+
     async fn forget(
         &self,
         issuer: &Issuer,
@@ -290,6 +281,24 @@ fn page(
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(bound.as_slice(), |row| row.get::<_, String>(0))?;
     rows.map(|text| Ok(record::read_grant(&text?)?)).collect()
+}
+
+fn merge(connection: &Connection, next: Remembered) -> Result<(), Failure> {
+    let before = consent_of(connection, &next.issuer, &next.subject, &next.client_id)?;
+    let merged = match before {
+        Some(before) => before.merged(&next),
+        None => next,
+    };
+    let sql = "REPLACE INTO remembered (issuer, subject, client_id, scope, granted_at)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.execute(params![
+        merged.issuer.as_str(),
+        merged.subject,
+        merged.client_id,
+        merged.scope.to_string(),
+        merged.granted_at.millis(),
+    ])?;
+    Ok(())
 }
 
 fn consent_of(

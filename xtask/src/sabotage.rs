@@ -22,6 +22,7 @@ struct Sabotage {
 
 const CORE: &[&str] = &["-p", "grantor", "--lib", "--test", "spec"];
 const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
+const SLED: &[&str] = &["-p", "grantor-sled"];
 const SERVER: &[&str] = &["-p", "grantor-server"];
 
 const fn core(
@@ -466,6 +467,34 @@ const ALL: &[Sabotage] = &[
         file: "examples/server/src/sign_in.rs",
         from: ".filter(|_| !pending.has_returned())",
         to: "",
+        tests: SERVER,
+    },
+    Sabotage {
+        name: "write to sled whatever stands there",
+        file: "storage-sled/src/store.rs",
+        from: "let swapped = self.grants.compare_and_swap(id.as_bytes(), Some(bytes), Some(next))?;",
+        to: "let now_there = self.grants.get(id.as_bytes())?;\n            let _ = bytes;\n            let swapped = self.grants.compare_and_swap(id.as_bytes(), now_there, Some(next))?;",
+        tests: SLED,
+    },
+    Sabotage {
+        name: "follow sled's hints blindly",
+        file: "storage-sled/src/store.rs",
+        from: "grants.extend(self.grant(id)?.filter(|grant| of.owns(grant)));",
+        to: "grants.extend(self.grant(id)?);",
+        tests: SLED,
+    },
+    Sabotage {
+        name: "let sled keep hints to clients that have changed",
+        file: "storage-sled/src/store.rs",
+        from: "client.is_some_and(|client| client.active && client.allows_origin(origin))",
+        to: "client.is_some_and(|client| client.allows_origin(origin))",
+        tests: SLED,
+    },
+    Sabotage {
+        name: "move records beside a running server",
+        file: "examples/server/src/command/migrate.rs",
+        from: "let _alone = Lock::alone(data)?;",
+        to: "let _alone = Lock::shared(data)?;",
         tests: SERVER,
     },
 ];

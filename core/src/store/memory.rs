@@ -17,7 +17,7 @@ use crate::issuer::Issuer;
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Tables>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tables {
     clients: BTreeMap<(Issuer, String), Slot>,
     grants: BTreeMap<GrantId, Grant>,
@@ -26,7 +26,7 @@ struct Tables {
 }
 
 /// A client's place, which outlives the client: ids are never used again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Slot {
     Taken(Arc<Client>),
     Removed,
@@ -45,6 +45,17 @@ impl Memory {
     }
 }
 
+impl Tables {
+    fn remember(&mut self, next: Remembered) {
+        let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());
+        let merged = match self.remembered.remove(&key) {
+            Some(before) => before.merged(&next),
+            None => next,
+        };
+        self.remembered.insert(key, merged);
+    }
+}
+
 impl Owner {
     /// Whether the grant is one of this owner's.
     #[must_use]
@@ -59,6 +70,34 @@ impl Owner {
                 grant.issuer == *issuer && grant.sid.as_ref() == Some(sid)
             }
         }
+    }
+}
+
+/// What planted bugs need.
+#[cfg(all(test, feature = "conformance"))]
+impl Memory {
+    /// A store of its own with the same contents.
+    pub(super) fn copied(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.tables().clone())))
+    }
+
+    pub(super) fn overwrite(&self, grant: Grant) {
+        self.tables().grants.insert(grant.id, grant);
+    }
+
+    pub(super) fn take_away(&self, id: GrantId) {
+        self.tables().grants.remove(&id);
+    }
+
+    pub(super) fn take_away_spent(&self) -> usize {
+        let mut tables = self.tables();
+        let before = tables.grants.len();
+        tables.grants.retain(|_, grant| grant.state == State::Approved);
+        before - tables.grants.len()
+    }
+
+    pub(super) fn free_client_id(&self, issuer: &Issuer, client_id: &str) {
+        self.tables().clients.remove(&(issuer.clone(), client_id.to_owned()));
     }
 }
 
@@ -148,12 +187,7 @@ impl TokenStore for Memory {
         }
         tables.grants.insert(grant.id, grant);
         if let Some(next) = remember {
-            let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());
-            let merged = match tables.remembered.remove(&key) {
-                Some(before) => before.merged(&next),
-                None => next,
-            };
-            tables.remembered.insert(key, merged);
+            tables.remember(next);
         }
         Ok(Inserted::New)
     }
@@ -220,6 +254,11 @@ impl TokenStore for Memory {
                 && after.is_none_or(|after| consent.client_id.as_str() > after)
         });
         Ok(consents.take(limit).cloned().collect())
+    }
+
+    async fn remember(&self, consent: Remembered) -> Result<(), StoreError> {
+        self.tables().remember(consent);
+        Ok(())
     }
 
     async fn forget(

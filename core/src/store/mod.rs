@@ -20,6 +20,8 @@ use crate::scope::Scope;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(all(test, feature = "conformance"))]
+mod planted;
 pub mod record;
 
 pub use memory::Memory;
@@ -177,6 +179,10 @@ pub trait TokenStore: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Remembered>, StoreError>;
+
+    /// Remembers a consent without an approval, merged with what is remembered: how records move from
+    /// one store to another.
+    async fn remember(&self, consent: Remembered) -> Result<(), StoreError>;
 
     /// Forgets a consent. False when none was remembered.
     async fn forget(

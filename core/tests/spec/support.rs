@@ -164,6 +164,10 @@ impl TokenStore for Counting {
         self.count()?;
         self.inner.consents(issuer, subject, after, limit).await
     }
+    async fn remember(&self, consent: Remembered) -> Result<(), StoreError> {
+        self.count()?;
+        self.inner.remember(consent).await
+    }
     async fn forget(
         &self,
         issuer: &grantor::Issuer,

@@ -108,36 +108,47 @@ impl Accounts {
         Database::open(path, SCHEMA).map(Self)
     }
 
-    /// The issuer that this folder is for; the first one that asks makes it its own.
-    pub(crate) async fn claim(&self, issuer: &str) -> Result<String, StoreFailed> {
-        let issuer = issuer.to_owned();
+    /// What this folder is for: the first one that asks makes it its own. The answer is what stands.
+    pub(crate) async fn claim(&self, name: &str, value: &str) -> Result<String, StoreFailed> {
+        let (name, value) = (name.to_owned(), value.to_owned());
         self.0
             .write(move |connection| {
-                let sql = "INSERT INTO settings VALUES ('issuer', ?1) ON CONFLICT DO NOTHING";
-                connection.execute(sql, [issuer])?;
-                let sql = "SELECT value FROM settings WHERE name = 'issuer'";
-                Ok(connection.query_row(sql, [], |row| row.get(0))?)
+                let sql = "INSERT INTO settings VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+                connection.execute(sql, [&name, &value])?;
+                let sql = "SELECT value FROM settings WHERE name = ?1";
+                Ok(connection.query_row(sql, [&name], |row| row.get(0))?)
             })
             .await
     }
 
-    /// Remembers the client of the demonstration page.
-    pub(crate) async fn set_demo_client(&self, client_id: &str) -> Result<(), StoreFailed> {
-        let client_id = client_id.to_owned();
+    /// Remembers something about this folder.
+    pub(crate) async fn set(&self, name: &str, value: &str) -> Result<(), StoreFailed> {
+        let row = [name.to_owned(), value.to_owned()];
         self.0
             .write(move |connection| {
-                connection.execute("REPLACE INTO settings VALUES ('demo', ?1)", [client_id])?;
+                connection.execute("REPLACE INTO settings VALUES (?1, ?2)", row)?;
                 Ok(())
             })
             .await
     }
 
-    /// The client of the demonstration page, where there is one.
-    pub(crate) async fn demo_client(&self) -> Result<Option<String>, StoreFailed> {
+    pub(crate) async fn setting(&self, name: &str) -> Result<Option<String>, StoreFailed> {
+        let name = name.to_owned();
+        self.0
+            .read(move |connection| {
+                let sql = "SELECT value FROM settings WHERE name = ?1";
+                Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?)
+            })
+            .await
+    }
+
+    /// Everybody, of all organisations.
+    pub(crate) async fn user_ids(&self) -> Result<Vec<String>, StoreFailed> {
         self.0
             .read(|connection| {
-                let sql = "SELECT value FROM settings WHERE name = 'demo'";
-                Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?)
+                let mut statement = connection.prepare("SELECT id FROM users ORDER BY id")?;
+                let ids = statement.query_map([], |row| row.get(0))?;
+                Ok(ids.collect::<Result<_, _>>()?)
             })
             .await
     }

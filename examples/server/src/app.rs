@@ -11,7 +11,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use grantor::AuthorizationServer;
 use grantor_axum::Reply;
-use grantor_sqlite::Sqlite;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
 
@@ -22,6 +21,7 @@ use crate::observe::{self, StrictTransport};
 use crate::passwords::Passwords;
 use crate::proxy::{self, TrustedProxies};
 use crate::session::Sessions;
+use crate::storage::Storage;
 use crate::trusted::TrustedOrigins;
 use crate::{account, api, console, demo, pages, sign_in, sign_out};
 
@@ -39,13 +39,13 @@ pub(crate) struct App {
     /// Whether people come from other machines, by TLS.
     is_public: bool,
     proxies: TrustedProxies,
-    store: Sqlite,
+    storage: Storage,
 }
 
 impl App {
     pub(crate) fn new(
         server: AuthorizationServer,
-        store: Sqlite,
+        storage: Storage,
         accounts: Accounts,
         config: &Config,
     ) -> Self {
@@ -67,13 +67,13 @@ impl App {
             trusted,
             is_public,
             proxies,
-            store,
+            storage,
         }
     }
 
     /// Whether both databases can be written to.
     pub(crate) async fn check(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.store.check().await?;
+        self.storage.check().await?;
         self.accounts.0.check().await?;
         Ok(())
     }
@@ -109,7 +109,7 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Reply {
             let csrf = session.as_ref().map(|s| s.csrf_token("logout")).unwrap_or_default();
             let user = session.as_ref().map(|session| &session.user);
             let issuer = app.server.issuer().as_str();
-            let has_demo = matches!(app.accounts.demo_client().await, Ok(Some(_)));
+            let has_demo = matches!(app.accounts.setting("demo").await, Ok(Some(_)));
             Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf, has_demo }))
         }
         Err(error) => sign_in::unavailable(&error),

@@ -89,7 +89,7 @@ async fn make_demo(
     page.tenant = Some(organisation.id.clone());
     page.scope = spa.scope.clone();
     let page = server.clients().create(page).await?;
-    accounts.set_demo_client(&page.client.client_id).await?;
+    accounts.set("demo", &page.client.client_id).await?;
     let spa = server.clients().create(spa).await?;
     let web = server.clients().create(web).await?;
     Ok(Demo {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
 use crate::proxy::network;
+use crate::storage::Backend;
 use crate::tls::Tls;
 
 /// The file that is read when it exists and none is named.
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// The folder for everything that is kept.
     pub(crate) data: PathBuf,
+    /// Where in it the engine's records are.
+    pub(crate) storage: Backend,
     /// The base64 of 32 bytes that seal the keys. Better in the environment than in a file; when
     /// neither it nor `master_key_file` is set, the data folder gets a key file of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +122,7 @@ impl Default for Config {
             listen: ([127, 0, 0, 1], 4000).into(),
             tls: None,
             data: "grantor-data".into(),
+            storage: Backend::Sqlite,
             master_key: None,
             master_key_file: None,
             apis: Vec::new(),

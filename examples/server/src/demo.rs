@@ -17,7 +17,7 @@ const SCRIPT: &str = include_str!("../assets/demo.js");
 
 /// `GET /demo`, where the first start made a demonstration.
 pub(crate) async fn page(State(app): State<App>) -> Response {
-    let client_id = match app.accounts.demo_client().await {
+    let client_id = match app.accounts.setting("demo").await {
         Ok(Some(client_id)) => client_id,
         Ok(None) => return api::not_found().await,
         Err(error) => return unavailable(&error).into_response(),

@@ -11,6 +11,8 @@ pub(crate) enum Fatal {
     Say(String),
     #[error(transparent)]
     Open(#[from] grantor_sqlite::OpenError),
+    #[error(transparent)]
+    OpenSled(#[from] grantor_sled::OpenError),
     #[error("{0}")]
     Build(#[from] grantor::BuildError),
     #[error(transparent)]

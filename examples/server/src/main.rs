@@ -25,6 +25,7 @@ mod proxy;
 mod session;
 mod sign_in;
 mod sign_out;
+mod storage;
 mod telemetry;
 mod tls;
 mod trusted;

@@ -3,21 +3,21 @@
 mod client;
 mod init;
 mod keys;
+mod migrate;
 mod serve;
 mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use grantor::AuthorizationServer;
-use grantor::store::TokenStore as _;
-use grantor_sqlite::Sqlite;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::accounts::{Accounts, Organisation};
 use crate::config::Config;
 use crate::error::{Fatal, StoreFailed};
 use crate::limits::ClientLimit;
+use crate::storage::{self, Lock, Storage};
 use crate::tls::Certificate;
 use crate::{events, pages};
 
@@ -57,6 +57,7 @@ enum Command {
     /// Show and change the signing keys
     #[command(subcommand)]
     Keys(keys::Verb),
+    MigrateStorage(migrate::Migrate),
     /// Delete grants that have ended; a running server does so by itself
     #[command(after_help = "Example:\n  grantor-server purge")]
     Purge,
@@ -76,6 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
             Command::Client(verb) => client::run(config, verb).await,
             Command::User(verb) => user::run(config, verb).await,
             Command::Keys(verb) => keys::run(config, verb).await,
+            Command::MigrateStorage(migrate) => migrate::run(config, migrate).await,
             Command::Purge => purge(config).await,
             Command::CheckConfig => check_config(&config),
         }
@@ -85,7 +87,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
 /// In batches, so that a running server can write in between.
 async fn purge(config: Config) -> Result<(), Fatal> {
     const BATCH: usize = 1000;
-    let Opened { server, store, .. } = open_existing(&config).await?;
+    let Opened { server, storage, .. } = open_existing(&config).await?;
     let mut purged = 0;
     // Drawn on a terminal alone.
     let progress = ProgressBar::new_spinner().with_style(
@@ -93,7 +95,7 @@ async fn purge(config: Config) -> Result<(), Fatal> {
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     loop {
-        let batch = store.purge(server.now(), BATCH).await;
+        let batch = storage.grants().purge(server.now(), BATCH).await;
         let batch = batch.map_err(|error| StoreFailed::of_engine(&error))?;
         purged += batch;
         progress.inc(batch as u64);
@@ -115,11 +117,13 @@ fn check_config(config: &Config) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The engine and the accounts of a data folder. Commands open it beside a running server.
+/// The engine and the accounts of a data folder. On SQLite, commands open it beside a running server.
 struct Opened {
     server: AuthorizationServer,
     accounts: Accounts,
-    store: Sqlite,
+    storage: Storage,
+    /// Held as long as the rest is used.
+    _lock: Lock,
 }
 
 impl Opened {
@@ -133,8 +137,7 @@ impl Opened {
 /// Opens what a server or `init` has made. Administering a folder that is not there would make a new
 /// one, and change what nobody runs.
 async fn open_existing(config: &Config) -> Result<Opened, Fatal> {
-    let database = config.data.join("grantor.db");
-    if !database.exists() {
+    if !storage::is_in(&config.data) {
         let data = config.data.display();
         return Err(Fatal::Say(format!(
             "there is no data in {data}: start the server or run `grantor-server init` first, or \
@@ -155,22 +158,17 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     std::fs::create_dir_all(data).map_err(|error| {
         Fatal::Say(format!("cannot make the data folder {}: {error}", data.display()))
     })?;
-    let database = data.join("grantor.db");
-    // Only a new folder gets a new key: beside an old database it could open nothing.
-    let master_key = config.master_key(!database.exists())?;
-    let store = Sqlite::open(database)?;
+    let lock = Lock::shared(data)?;
+    // Only a new folder gets a new key: beside old records it could open nothing.
+    let master_key = config.master_key(!storage::is_in(data))?;
     let accounts = Accounts::open(&data.join("accounts.db"))?;
-    // Another issuer would see none of the clients, and make keys of its own.
-    let (issuer, data) = (&config.issuer, data.display());
-    let made_for = accounts.claim(issuer).await?;
-    if made_for != *issuer {
-        return Err(Fatal::Say(format!(
-            "{data} was made for the issuer {made_for}, and the issuer is {issuer} now: set \
-             GRANTOR_ISSUER={made_for}, or choose another folder with GRANTOR_DATA"
-        )));
-    }
-    let server = AuthorizationServer::builder(&config.issuer)
-        .store(store.clone())
+    // Another issuer would see none of the clients, and make keys of its own; so would another
+    // storage.
+    claim(&accounts, "issuer", &config.issuer, data, "GRANTOR_ISSUER").await?;
+    claim(&accounts, "storage", config.storage.as_str(), data, "GRANTOR_STORAGE").await?;
+    let storage = Storage::open(config.storage, data)?;
+    let server = storage
+        .serve(AuthorizationServer::builder(&config.issuer))
         .subjects(accounts.clone())
         .master_key(master_key)
         .interaction("/login")
@@ -180,5 +178,30 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .error_page(pages::error)
         .build()
         .await?;
-    Ok(Opened { server, accounts, store })
+    Ok(Opened { server, accounts, storage, _lock: lock })
+}
+
+/// What a folder was made with, it stays with.
+async fn claim(
+    accounts: &Accounts,
+    name: &str,
+    wanted: &str,
+    data: &Path,
+    setting: &str,
+) -> Result<(), Fatal> {
+    let stands = accounts.claim(name, wanted).await?;
+    if stands == wanted {
+        return Ok(());
+    }
+    let (data, moving) = (
+        data.display(),
+        match name {
+            "storage" => ", or move it with `grantor-server migrate-storage`",
+            _ => "",
+        },
+    );
+    Err(Fatal::Say(format!(
+        "{data} was made for the {name} {stands}, and the {name} is {wanted} now: set \
+         {setting}={stands}, or choose another folder with GRANTOR_DATA{moving}"
+    )))
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     if let Some(address) = config.metrics {
         metrics::serve(address).await?;
     }
-    let Opened { server, accounts, store } = open(&config).await?;
+    let Opened { server, accounts, storage, _lock } = open(&config).await?;
     if accounts.is_empty().await? {
         if !config.is_loopback() {
             return Err(Fatal::Say(
@@ -49,7 +49,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     }
     let origin = server.issuer().origin();
     say(format_args!("Grantor is ready: open {origin} in a browser. Stop with Ctrl-C."));
-    let app = App::new(server.clone(), store, accounts, &config).router();
+    let app = App::new(server.clone(), storage, accounts, &config).router();
     let mut serving = grantor_axum::serve(listener, app, &server);
     if let Some(certificate) = certificate {
         serving = serving.tls(certificate.server_config()?);

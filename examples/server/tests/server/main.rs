@@ -17,6 +17,7 @@ mod kill;
 mod login_ui;
 mod operation;
 mod pages;
+mod sled;
 mod support;
 mod tls;
 mod users_api;

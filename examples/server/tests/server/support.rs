@@ -97,6 +97,12 @@ impl Server {
         }
     }
 
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.retain(|(have, _)| *have != name);
+        self.settings.push((name, value.to_owned()));
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
