@@ -332,7 +332,7 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "make a new master key beside old records",
         file: "examples/server/src/command/mod.rs",
-        from: "config.master_key(!database.exists())",
+        from: "config.master_key(!storage::is_in(data))",
         to: "config.master_key(true)",
         tests: SERVER,
     },
