@@ -46,6 +46,34 @@ function authorizeUrl(more = {}) {
   return url.href;
 }
 
+/** Runs in the page: texts whose contrast is below 4.5 (WCAG 2, 1.4.3). */
+function faint() {
+  const parse = (color) => color.match(/[\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((part) => {
+      const share = part / 255;
+      return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || element.disabled || !element.checkVisibility()) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`${element.textContent.trim().slice(0, 40)}: ${contrast.toFixed(1)}`);
+  }
+  return found;
+}
+
 const SIZES = {
   phone: { viewport: { width: 390, height: 844 }, isMobile: true },
   desktop: { viewport: { width: 1280, height: 900 } },
@@ -73,6 +101,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
             ).length,
         );
         assert.equal(unnamed, 0, `${name} has fields without a label`);
+        assert.deepEqual(await page.evaluate(faint), [], `${name} has text that is hard to read`);
         assert.equal(await page.locator('h1').count(), 1, name);
         assert.ok(await page.title(), name);
       };
@@ -101,7 +130,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
 
       await page.goto(`${server.issuer}/admin`);
       await signIn(page, server.admin);
-      await page.click('a[href="/admin"]');
+      await page.waitForURL(/\/admin\/clients$/);
       await keep('admin-applications');
       await page.click('a[href="/admin/clients/new"]');
       await keep('admin-register');

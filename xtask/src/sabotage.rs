@@ -23,7 +23,22 @@ struct Sabotage {
 const CORE: &[&str] = &["-p", "grantor", "--lib", "--test", "spec"];
 const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
 const SLED: &[&str] = &["-p", "grantor-sled"];
-const SERVER: &[&str] = &["-p", "grantor-server"];
+/// The server's tests take a minute; each change is known to a part of them.
+macro_rules! server {
+    ($part:literal) => {
+        &["-p", "grantor-server", "--test", "server", $part]
+    };
+}
+const PAGES: &[&str] = server!("pages::");
+const ADMIN_API: &[&str] = server!("admin_api::");
+const COMMAND_LINE: &[&str] = server!("command_line::");
+const GUIDE: &[&str] = server!("guide::");
+const CONSOLE: &[&str] = server!("console::");
+const USERS_API: &[&str] = server!("users_api::");
+const LOGIN_UI: &[&str] = server!("login_ui::");
+const MOVING: &[&str] = server!("sled::");
+const LIMITS: &[&str] = &["-p", "grantor-server", "--bin", "grantor-server", "limits::"];
+const PROXY: &[&str] = &["-p", "grantor-server", "--bin", "grantor-server", "proxy::"];
 
 const fn core(
     name: &'static str,
@@ -313,28 +328,28 @@ const ALL: &[Sabotage] = &[
         file: "examples/server/src/sign_in.rs",
         from: "if !session.is_csrf_token(&decision_on(&consent), &form.csrf) =>",
         to: "if form.csrf.is_empty() =>",
-        tests: SERVER,
+        tests: PAGES,
     },
     Sabotage {
         name: "let pages of other sites use the administration API",
         file: "examples/server/src/api/administrator.rs",
         from: "if is_foreign(app, headers) || wrong_token {",
         to: "if wrong_token {",
-        tests: SERVER,
+        tests: ADMIN_API,
     },
     Sabotage {
         name: "let every person administer",
         file: "examples/server/src/api/administrator.rs",
         from: "session.user.organisation.id != organisation.id || !session.user.is_admin",
         to: "session.user.organisation.id != organisation.id",
-        tests: SERVER,
+        tests: ADMIN_API,
     },
     Sabotage {
         name: "make a new master key beside old records",
         file: "examples/server/src/command/mod.rs",
         from: "config.master_key(!storage::is_in(data))",
         to: "config.master_key(true)",
-        tests: SERVER,
+        tests: COMMAND_LINE,
     },
     Sabotage {
         name: "believe tokens for another audience",
@@ -397,77 +412,77 @@ const ALL: &[Sabotage] = &[
         file: "examples/server/src/session.rs",
         from: "if now >= expires_at || now >= last_seen.plus(self.idle) {",
         to: "if false {",
-        tests: SERVER,
+        tests: GUIDE,
     },
     Sabotage {
         name: "let everybody use every organisation's clients",
         file: "examples/server/src/sign_in.rs",
         from: "|session: &&SignedIn| tenant.is_none_or(|tenant| *tenant == session.user.organisation.id);",
         to: "|_: &&SignedIn| tenant.is_none_or(|_| true);",
-        tests: SERVER,
+        tests: PAGES,
     },
     Sabotage {
         name: "count passwords only after they were checked",
         file: "examples/server/src/limits.rs",
         from: "        self.here.take((account.clone(), address), now)?;\n",
         to: "",
-        tests: SERVER,
+        tests: LIMITS,
     },
     Sabotage {
         name: "let pages of other sites change clients",
         file: "examples/server/src/api/administrator.rs",
         from: "if !parts.method.is_safe() {",
         to: "if parts.method == axum::http::Method::POST {",
-        tests: SERVER,
+        tests: ADMIN_API,
     },
     Sabotage {
         name: "take a form of the administration pages without its token",
         file: "examples/server/src/console/mod.rs",
         from: "if is_foreign || !administrator.0.is_csrf_token(FORMS, fields.text(\"csrf\")) {",
         to: "if is_foreign {",
-        tests: SERVER,
+        tests: CONSOLE,
     },
     Sabotage {
         name: "show the administration pages to everybody",
         file: "examples/server/src/console/mod.rs",
         from: "Ok(Some(session)) if session.user.is_admin => Ok(Self(session)),",
         to: "Ok(Some(session)) if !session.user.email.is_empty() => Ok(Self(session)),",
-        tests: SERVER,
+        tests: CONSOLE,
     },
     Sabotage {
         name: "let administrators lock themselves out",
         file: "examples/server/src/administration/users.rs",
         from: "if user.id == me.id && loses {",
         to: "if false && loses {",
-        tests: SERVER,
+        tests: USERS_API,
     },
     Sabotage {
         name: "let administrators change another organisation's people",
         file: "examples/server/src/administration/users.rs",
         from: "user.filter(|user| user.organisation.id == organisation.id)",
         to: "user.filter(|user| !user.organisation.id.is_empty() || organisation.id.is_empty())",
-        tests: SERVER,
+        tests: USERS_API,
     },
     Sabotage {
         name: "let every page use people's sessions",
         file: "examples/server/src/trusted.rs",
         from: "then_some(origin)",
         to: "then_some(origin).or(Some(origin))",
-        tests: SERVER,
+        tests: LOGIN_UI,
     },
     Sabotage {
         name: "believe every forwarded address",
         file: "examples/server/src/proxy.rs",
         from: "while self.trusts(client) {",
         to: "loop {",
-        tests: SERVER,
+        tests: PROXY,
     },
     Sabotage {
         name: "send people to a login page elsewhere for ever",
         file: "examples/server/src/sign_in.rs",
         from: ".filter(|_| !pending.has_returned())",
         to: "",
-        tests: SERVER,
+        tests: LOGIN_UI,
     },
     Sabotage {
         name: "write to sled whatever stands there",
@@ -495,7 +510,7 @@ const ALL: &[Sabotage] = &[
         file: "examples/server/src/command/migrate.rs",
         from: "let _alone = Lock::alone(data)?;",
         to: "let _alone = Lock::shared(data)?;",
-        tests: SERVER,
+        tests: MOVING,
     },
 ];
 

@@ -231,7 +231,7 @@ pub(crate) fn page(server: &AuthorizationServer, error: &PageError, html: bool) 
     if html {
         Response::html(400, server.error_page(error)).header(
             "content-security-policy",
-            "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; \
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; \
              base-uri 'none'; form-action 'none'",
         )
     } else {

@@ -32,7 +32,8 @@ pub enum KeyError {
     MasterKey,
     /// The ring was sealed under another master key, or for another issuer.
     #[error(
-        "the stored key ring does not open: the master key or the issuer is not the one that it was sealed for"
+        "the stored key ring does not open: the master key or the issuer is not the one that it was \
+         sealed for. Give the server the old one again"
     )]
     WrongMasterKey,
     /// The stored ring is not a key ring.

@@ -92,7 +92,7 @@ const prepared = prepare();
 const actions = {
   async authorize() {
     const { verifier, request } = await prepared;
-    sessionStorage.setItem('demo', JSON.stringify({ verifier, state: request.state }));
+    sessionStorage.setItem('demo', JSON.stringify({ verifier, request }));
     location.href = `${issuer}/oauth2/authorize?${new URLSearchParams(request)}`;
   },
   async exchange(button) {
@@ -129,8 +129,11 @@ reach('step-authorize');
 // Back from the provider?
 const callback = new URLSearchParams(location.search);
 if (callback.has('state')) {
-  const expected = JSON.parse(sessionStorage.getItem('demo') ?? '{}').state;
-  const mine = callback.get('state') === expected && callback.get('iss') === issuer;
+  const sent = JSON.parse(sessionStorage.getItem('demo') ?? '{}').request;
+  // The step before shows the request that this answers, not the next one.
+  await prepared;
+  if (sent) show('authorize', describe('GET', '/oauth2/authorize', {}, new URLSearchParams(sent)));
+  const mine = callback.get('state') === sent?.state && callback.get('iss') === issuer;
   const step = reach('step-token');
   const said = [...callback].map(([name, value]) => `  ${name} = ${shorten(value)}`).join('\n');
   const verdict = mine ? 'state and iss are right: this is the answer to our request.' : 'state or iss is wrong: this is not the answer to our request.';

@@ -3,27 +3,35 @@
 use axum::Form;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use grantor::Time;
 use grantor_axum::Reply;
 use serde::Deserialize;
 
+use crate::administration::users::end_everything;
 use crate::app::App;
+use crate::authenticate::{Refused, authenticate};
 use crate::error::StoreFailed;
+use crate::origin::{Peer, is_foreign_form};
 use crate::pages::{AccountView, ConsentView, SessionView, render, scopes_in_words};
+use crate::passwords::check_new;
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
 use crate::session::SignedIn;
-use crate::sign_in::{Submitted, foreign_form, is_foreign_form, malformed, unavailable};
+use crate::sign_in::Wanted;
 
 /// `GET /account`
 pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Reply {
     match app.sessions.find(&headers, app.server.now()).await {
-        Ok(Some(session)) => page(&app, &session).await.unwrap_or_else(|error| unavailable(&error)),
-        Ok(None) => Reply::from(grantor::Response::see_other("/login")),
+        Ok(Some(session)) => {
+            page(&app, &session, None).await.unwrap_or_else(|error| unavailable(&error))
+        }
+        Ok(None) => Wanted::Account.login(),
         Err(error) => unavailable(&error),
     }
 }
 
-async fn page(app: &App, me: &SignedIn) -> Result<Reply, StoreFailed> {
+async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, StoreFailed> {
     let current = me.public_id();
     let sessions = app.sessions.list(&me.user, app.server.now()).await?;
     let sessions = sessions.into_iter().map(|session| SessionView {
@@ -48,7 +56,8 @@ async fn page(app: &App, me: &SignedIn) -> Result<Reply, StoreFailed> {
         });
     }
     let csrf = me.csrf_token("account");
-    let page = AccountView { user: &me.user, csrf: &csrf, sessions: sessions.collect(), consents };
+    let (user, csrf, sessions) = (&me.user, &csrf, sessions.collect());
+    let page = AccountView { user, csrf, problem, sessions, consents };
     Ok(Reply::page(render(&page)))
 }
 
@@ -92,23 +101,30 @@ pub(crate) struct AccountForm {
     session: Option<String>,
     /// Withdraws the consent to this client.
     client_id: Option<String>,
+    /// Replaces the password, when it is the right one.
+    current_password: Option<String>,
+    new_password: Option<String>,
 }
 
 /// `POST /account`
 pub(crate) async fn change(
     State(app): State<App>,
+    peer: Peer,
     headers: HeaderMap,
     form: Submitted<AccountForm>,
-) -> Reply {
-    let Ok(Form(form)) = form else { return malformed() };
+) -> Response {
+    let Ok(Form(form)) = form else { return malformed().into_response() };
     if is_foreign_form(&app, &headers) {
-        return foreign_form();
+        return foreign_form().into_response();
     }
     let me = match app.sessions.find(&headers, app.server.now()).await {
         Ok(Some(me)) if me.is_csrf_token("account", &form.csrf) => me,
-        Ok(_) => return foreign_form(),
-        Err(error) => return unavailable(&error),
+        Ok(_) => return foreign_form().into_response(),
+        Err(error) => return unavailable(&error).into_response(),
     };
+    if let (Some(current), Some(new)) = (&form.current_password, &form.new_password) {
+        return change_password(&app, &me, peer, &headers, current, new).await;
+    }
     let changed = async {
         if let Some(id) = &form.session {
             app.sessions.end_one(&me.user, id).await?;
@@ -120,9 +136,52 @@ pub(crate) async fn change(
         Ok::<_, StoreFailed>(())
     };
     match changed.await {
-        Ok(()) => Reply::from(grantor::Response::see_other("/account")),
-        Err(error) => unavailable(&error),
+        Ok(()) => Reply::from(grantor::Response::see_other("/account")).into_response(),
+        Err(error) => unavailable(&error).into_response(),
     }
+}
+
+/// Replaces a password: whoever knew the old one is out, and this browser goes on in a new session.
+async fn change_password(
+    app: &App,
+    me: &SignedIn,
+    peer: Peer,
+    headers: &HeaderMap,
+    current: &str,
+    new: &str,
+) -> Response {
+    let email = &me.user.email;
+    let refusal = match check_new(new) {
+        Err(why) => why.to_string(),
+        // The same limits as for signing in: an open browser is no place to guess in.
+        Ok(()) => match authenticate(app, email, current, peer, headers).await {
+            Ok(_) => match replace_password(app, email, new).await {
+                Ok(()) => match authenticate(app, email, new, peer, headers).await {
+                    Ok(session) => {
+                        let reply = Reply::from(grantor::Response::see_other("/account"));
+                        return with_cookie(reply, &app.sessions.set_cookie(&session));
+                    }
+                    Err(_) => return Wanted::Account.login().into_response(),
+                },
+                Err(error) => return unavailable(&error).into_response(),
+            },
+            Err(Refused::Store(error)) => return unavailable(&error).into_response(),
+            Err(Refused::Wrong) => "The current password is wrong.".to_owned(),
+            Err(Refused::TooOften(_)) => "Too many tries. Wait a few minutes.".to_owned(),
+            Err(Refused::Busy) => "Too many people are signing in. Try again.".to_owned(),
+        },
+    };
+    match page(app, me, Some(&refusal)).await {
+        Ok(reply) => reply.status(400).into_response(),
+        Err(error) => unavailable(&error).into_response(),
+    }
+}
+
+async fn replace_password(app: &App, email: &str, new: &str) -> Result<(), StoreFailed> {
+    let hash = app.passwords.hash_of_new(new).await;
+    let hash = hash.map_err(|why| StoreFailed::because(&why))?;
+    end_everything(&app.server, &app.accounts, email, None, Some(hash)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::proxy::{self, TrustedProxies};
 use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::trusted::TrustedOrigins;
-use crate::{account, api, console, demo, pages, sign_in, sign_out};
+use crate::{account, api, console, demo, pages, replies, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl App {
             .merge(console::router())
             .nest("/v1", api::router(&self.trusted))
             .merge(grantor_axum::routes(&self.server))
-            .fallback(api::not_found)
+            .fallback(api::nothing_here)
             .with_state(self)
             .layer(CatchPanicLayer::custom(|_| api::crashed()))
             .layer(from_fn_with_state(strict_transport, observe::observe))
@@ -112,7 +112,7 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Reply {
             let has_demo = matches!(app.accounts.setting("demo").await, Ok(Some(_)));
             Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf, has_demo }))
         }
-        Err(error) => sign_in::unavailable(&error),
+        Err(error) => replies::unavailable(&error),
     }
 }
 

@@ -154,9 +154,15 @@ impl Config {
     pub(crate) fn read(file: Option<&Path>) -> Result<Self, Fatal> {
         let defaults = Figment::from(Serialized::defaults(Config::default()));
         let with_file = match file {
-            Some(file) if !file.is_file() => {
+            Some(file) if !std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) => {
+                let why = match std::fs::metadata(file) {
+                    Ok(_) => "it is no file".to_owned(),
+                    Err(error) => error.to_string(),
+                };
                 let file = file.display();
-                return Err(Fatal::Config(format!("the configuration file {file} does not exist")));
+                return Err(Fatal::Config(format!(
+                    "cannot read the configuration file {file}: {why}"
+                )));
             }
             Some(file) => defaults.merge(Toml::file_exact(file)),
             None if Path::new(FILE).is_file() => defaults.merge(Toml::file_exact(FILE)),
@@ -215,6 +221,10 @@ impl Config {
                     "lifetimes.{name} is {seconds}; use {least} to {most} seconds"
                 ));
             }
+        }
+        if self.lifetimes.session_idle > self.lifetimes.session {
+            let text = "lifetimes.session_idle is longer than lifetimes.session";
+            return fail(format!("{text}: unused sessions cannot outlive used ones"));
         }
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         let level = &self.log.level;
@@ -278,6 +288,10 @@ impl Config {
         elsewhere && self.trusted_proxies.is_empty()
     }
 
+    pub(crate) fn names_a_master_key(&self) -> bool {
+        self.master_key.is_some() || self.master_key_file.is_some()
+    }
+
     pub(crate) fn policy(&self) -> Result<Policy, Fatal> {
         let seconds = Duration::from_secs;
         let mut policy = Policy::default();
@@ -320,10 +334,14 @@ impl Config {
         };
         let shown = file.display().to_string();
         let text = std::fs::read_to_string(&file).map_err(|error| {
-            Fatal::Config(format!(
-                "cannot read the master key {shown}: {error}. The keys in the data folder open \
-                 only with it: restore the file, or set GRANTOR_MASTER_KEY"
-            ))
+            let mend = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => "run this as the owner of the data folder",
+                _ => {
+                    "the keys in the data folder open only with it: restore the file, or set \
+                     GRANTOR_MASTER_KEY"
+                }
+            };
+            Fatal::Config(format!("cannot read the master key {shown}: {error}; {mend}"))
         })?;
         refuse_readable_by_others(&file)?;
         MasterKey::from_base64(&text).map_err(|error| bad(shown, error))
@@ -451,6 +469,7 @@ mod tests {
             "[lifetimes]\naccess_token = 300",
             "[lifetimes]\naccess_token = 2147483",
             "[lifetimes]\nsession = 0",
+            "[lifetimes]\nsession = 600",
             "[lifetimes]\ncode = 601",
             "[lifetimes]\nretry_window = 601",
             "[lifetimes]\nkeys = 600",

@@ -8,7 +8,7 @@ use grantor_axum::Reply;
 use crate::api;
 use crate::app::App;
 use crate::pages::{self, render};
-use crate::sign_in::unavailable;
+use crate::replies::unavailable;
 
 /// Where the page is; also its redirect URI.
 pub(crate) const PATH: &str = "/demo";

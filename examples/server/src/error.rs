@@ -49,6 +49,11 @@ fn listen_mend(setting: &str, error: &std::io::Error) -> String {
 pub(crate) struct StoreFailed(String);
 
 impl StoreFailed {
+    /// Another reason why nothing could be stored.
+    pub(crate) fn because(reason: &impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+
     /// A failure of the engine's store, with its reason.
     pub(crate) fn of_engine(error: &grantor::store::StoreError) -> Self {
         let source = std::error::Error::source(error);

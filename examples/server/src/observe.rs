@@ -1,9 +1,10 @@
 //! What every answer gets and what the operator learns of it: an id, a log line, a measurement, and
 //! the headers that no answer goes without.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{
     CACHE_CONTROL, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -35,9 +36,10 @@ pub(crate) async fn observe(
     let id = Uuid::from_u128(random_u128()).to_string();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = info_span!(
-        "request", id, %method, path = request.uri().path(), status = field::Empty,
-    );
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|peer| field::display(peer.0.ip()));
+    let path = request.uri().path();
+    let span = info_span!("request", id, %method, path, peer, status = field::Empty);
     let mut response = async {
         let response = next.run(request).await;
         let status = response.status().as_u16();

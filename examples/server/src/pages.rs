@@ -13,6 +13,8 @@ pub(crate) const STYLE: &str = include_str!("../assets/style.css");
 pub(crate) struct Login<'a> {
     /// Absent when a person signs in to this server itself.
     pub(crate) ticket: &'a str,
+    /// Which page comes next then.
+    pub(crate) to: &'a str,
     pub(crate) client: Option<ClientView<'a>>,
     pub(crate) username: &'a str,
     pub(crate) problem: Option<&'a str>,
@@ -48,6 +50,7 @@ pub(crate) struct SignedOut;
 pub(crate) struct AccountView<'a> {
     pub(crate) user: &'a User,
     pub(crate) csrf: &'a str,
+    pub(crate) problem: Option<&'a str>,
     pub(crate) sessions: Vec<SessionView>,
     pub(crate) consents: Vec<ConsentView>,
 }

@@ -52,12 +52,7 @@ impl Passwords {
 
     /// The PHC string of a new password.
     pub(crate) async fn hash_of_new(&self, password: &str) -> Result<String, Unusable> {
-        if password.chars().count() < MIN_LENGTH {
-            return Err(Unusable::TooShort);
-        }
-        if password.len() > MAX_LENGTH {
-            return Err(Unusable::TooLong);
-        }
+        check_new(password)?;
         let password = password.to_owned();
         let hashed = self.run(move || hash(&password)).await;
         hashed.ok().flatten().ok_or(Unusable::Busy)
@@ -90,6 +85,17 @@ impl Passwords {
             done
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Unavailable)
+    }
+}
+
+/// Whether a text may become a password.
+pub(crate) fn check_new(password: &str) -> Result<(), Unusable> {
+    if password.chars().count() < MIN_LENGTH {
+        return Err(Unusable::TooShort);
+    }
+    match password.len() > MAX_LENGTH {
+        true => Err(Unusable::TooLong),
+        false => Ok(()),
     }
 }
 

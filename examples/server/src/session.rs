@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 use crate::accounts::{Accounts, User};
 use crate::config::Lifetimes;
 use crate::error::StoreFailed;
-use crate::sign_in::Peer;
+use crate::origin::Peer;
 
 /// The cookie's name. It is part of the documented contract, so it has no `__Host-` prefix; the
 /// attributes are the ones that the prefix would demand.

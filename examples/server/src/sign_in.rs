@@ -1,15 +1,8 @@
 //! The pages where people sign in and consent: what a host does with the engine's interaction.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
 use axum::Form;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
-use axum::http::header::{ORIGIN, SET_COOKIE};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use grantor::{Interaction, Next, Pending, SignInReason};
 use grantor_axum::Reply;
@@ -17,9 +10,10 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::app::App;
-use crate::error::StoreFailed;
-use crate::metrics;
-use crate::pages::{self, ClientView, Consent, Login, render, scopes_in_words};
+use crate::authenticate::{Refused, authenticate};
+use crate::origin::{Peer, is_foreign_form};
+use crate::pages::{ClientView, Consent, Login, render, scopes_in_words};
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
 use crate::session::SignedIn;
 
 #[derive(Deserialize)]
@@ -28,10 +22,60 @@ pub(crate) struct TicketQuery {
     pub(crate) ticket: String,
 }
 
+/// Which page of ours a person wanted before they had to sign in. Never a URL: a link could lead
+/// anywhere.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted {
+    Home,
+    Account,
+    Admin,
+}
+
+impl Wanted {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Wanted::Home => "home",
+            Wanted::Account => "account",
+            Wanted::Admin => "admin",
+        }
+    }
+
+    fn page(self) -> Reply {
+        let path = match self {
+            Wanted::Home => "/",
+            Wanted::Account => "/account",
+            Wanted::Admin => "/admin",
+        };
+        Reply::from(grantor::Response::see_other(path))
+    }
+
+    /// To the login page, and then there.
+    pub(crate) fn login(self) -> Reply {
+        Reply::from(grantor::Response::see_other(&format!("/login?to={}", self.as_str())))
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct LoginQuery {
+    #[serde(default)]
+    ticket: String,
+    to: Option<String>,
+}
+
+/// A word that is none of ours is none.
+fn wanted(word: Option<&str>) -> Wanted {
+    match word {
+        Some("account") => Wanted::Account,
+        Some("admin") => Wanted::Admin,
+        _ => Wanted::Home,
+    }
+}
+
 #[derive(Deserialize)]
 pub(crate) struct LoginForm {
     #[serde(default)]
     ticket: String,
+    to: Option<String>,
     #[serde(default)]
     username: String,
     #[serde(default)]
@@ -46,8 +90,6 @@ pub(crate) struct ConsentForm {
     decision: String,
 }
 
-pub(crate) type Submitted<T> = Result<Form<T>, FormRejection>;
-
 const WRONG: &str = "The e-mail or the password is wrong.";
 const TOO_OFTEN: &str = "Too many tries. Wait a few minutes before the next.";
 const BUSY: &str = "Too many people are signing in right now. Try again in a moment.";
@@ -55,7 +97,7 @@ const BUSY: &str = "Too many people are signing in right now. Try again in a mom
 /// `GET /login`
 pub(crate) async fn show_login(
     State(app): State<App>,
-    Query(query): Query<TicketQuery>,
+    Query(query): Query<LoginQuery>,
     headers: HeaderMap,
 ) -> Reply {
     let session = match app.sessions.find(&headers, app.server.now()).await {
@@ -63,9 +105,10 @@ pub(crate) async fn show_login(
         Err(error) => return unavailable(&error),
     };
     if query.ticket.is_empty() {
+        let wanted = wanted(query.to.as_deref());
         return match session {
-            Some(_) => Reply::from(grantor::Response::see_other("/")),
-            None => own_login_page("", None),
+            Some(_) => wanted.page(),
+            None => own_login_page(wanted, "", None),
         };
     }
     go_on(&app, &query.ticket, session, Step::Login).await
@@ -97,7 +140,7 @@ pub(crate) async fn login(
         Ok(session) => {
             let reply = match &pending {
                 Some(_) => go_on(&app, &form.ticket, Some(session.clone()), Step::Login).await,
-                None => Reply::from(grantor::Response::see_other("/")),
+                None => wanted(form.to.as_deref()).page(),
             };
             return with_cookie(reply, &app.sessions.set_cookie(&session));
         }
@@ -108,7 +151,7 @@ pub(crate) async fn login(
     };
     let reply = match &pending {
         Some(pending) => pending.page(&form.username, Some(problem)),
-        None => own_login_page(&form.username, Some(problem)),
+        None => own_login_page(wanted(form.to.as_deref()), &form.username, Some(problem)),
     };
     reply.into_response()
 }
@@ -269,6 +312,7 @@ impl Waiting {
         };
         let page = Login {
             ticket: &self.pending.ticket(),
+            to: "",
             client: Some(ClientView::from(self.pending.client())),
             username,
             problem,
@@ -278,119 +322,11 @@ impl Waiting {
     }
 }
 
-fn own_login_page(username: &str, problem: Option<&str>) -> Reply {
-    let page = Login { ticket: "", client: None, username, problem, notice: None };
+fn own_login_page(to: Wanted, username: &str, problem: Option<&str>) -> Reply {
+    let page = Login { ticket: "", to: to.as_str(), client: None, username, problem, notice: None };
     Reply::page(render(&page))
-}
-
-pub(crate) enum Refused {
-    /// The account, the password, or both: nobody is told which.
-    Wrong,
-    /// There were too many wrong ones: this one was not even looked at.
-    TooOften(Duration),
-    Busy,
-    Store(StoreFailed),
-}
-
-impl From<StoreFailed> for Refused {
-    fn from(error: StoreFailed) -> Self {
-        Refused::Store(error)
-    }
-}
-
-/// Checks a password and opens a session. An unknown account, a wrong password and a disabled
-/// account take the same time and get the same answer.
-pub(crate) async fn authenticate(
-    app: &App,
-    email: &str,
-    password: &str,
-    Peer(peer): Peer,
-    headers: &HeaderMap,
-) -> Result<SignedIn, Refused> {
-    let now = app.server.now();
-    let tried = app.logins.take(email, peer, now).map_err(|wait| {
-        metrics::login("too_often");
-        Refused::TooOften(wait)
-    })?;
-    let checked = async {
-        let user = app.accounts.user_by_email(email).await?;
-        let hash = user.as_ref().map(|user| user.password.as_str());
-        let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
-        Ok::<_, Refused>(user.filter(|user| right && !user.is_disabled))
-    };
-    let checked = checked.await;
-    if !matches!(checked, Ok(None)) {
-        app.logins.give_back(tried, now);
-    }
-    let Some(user) = checked? else {
-        metrics::login("wrong");
-        tracing::info!(?peer, "a login failed");
-        return Err(Refused::Wrong);
-    };
-    metrics::login("right");
-    // A session that the browser brought along ends: it may have been planted.
-    app.sessions.end(headers).await?;
-    Ok(app.sessions.open(user, Peer(peer), headers, now).await?)
-}
-
-/// Where a request comes from, as far as the connection tells.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) Option<IpAddr>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(address.map(|address| address.0.ip())))
-    }
-}
-
-/// Whether a request comes from a page of another site. Every current browser says so; what comes
-/// from no browser carries no browser's cookies either.
-pub(crate) fn is_foreign(app: &App, headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
-        (Some(site), _) if site != "same-origin" && site != "none" => true,
-        (Some(_), Some("null")) => false,
-        (_, Some(origin)) => origin != app.server.issuer().origin(),
-        (_, None) => false,
-    }
-}
-
-/// The same for a form. Our pages send no referrer, so browsers give their forms the origin `null`.
-/// From a browser that is too old to say more (before 2023) it counts as ours; the decision on
-/// consent is bound to its session by a token all the same.
-pub(crate) fn is_foreign_form(app: &App, headers: &HeaderMap) -> bool {
-    let says_null = headers.get(ORIGIN).is_some_and(|origin| origin == "null");
-    is_foreign(app, headers) && (headers.contains_key("sec-fetch-site") || !says_null)
 }
 
 fn to_page(path: &str, ticket: &str) -> Reply {
     Reply::from(grantor::Response::see_other(&format!("{path}?ticket={ticket}")))
-}
-
-pub(crate) fn with_cookie(reply: Reply, cookie: &str) -> Response {
-    let mut response = reply.into_response();
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
-    response
-}
-
-pub(crate) fn malformed() -> Reply {
-    let text = "The form was incomplete. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text)).status(400)
-}
-
-pub(crate) fn foreign_form() -> Reply {
-    let text =
-        "This form does not belong to your session. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text)).status(403)
-}
-
-pub(crate) fn unavailable(error: &StoreFailed) -> Reply {
-    tracing::error!(%error, "a page could not be shown");
-    let text = "The server cannot answer right now. Try again in a moment.";
-    Reply::page(pages::failure("temporarily_unavailable", text)).status(503)
 }

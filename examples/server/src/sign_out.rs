@@ -9,11 +9,11 @@ use grantor_axum::Reply;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::origin::is_foreign_form;
 use crate::pages::{self, ClientView, render};
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
 use crate::session::SignedIn;
-use crate::sign_in::{
-    Submitted, TicketQuery, foreign_form, is_foreign_form, malformed, unavailable, with_cookie,
-};
+use crate::sign_in::TicketQuery;
 
 #[derive(Deserialize)]
 pub(crate) struct LogoutForm {

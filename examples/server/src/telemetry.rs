@@ -26,7 +26,7 @@ pub(crate) fn start(config: &Config) -> Result<Telemetry, Fatal> {
         .with_writer(std::io::stderr);
     let lines = match config.log.format {
         LogFormat::Text => lines.with_target(false).boxed(),
-        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Json => lines.json().with_span_list(false).boxed(),
     };
     let provider = config.otlp.as_deref().map(exporting_to).transpose()?;
     let traces = provider.as_ref().map(|provider| {

@@ -60,11 +60,16 @@ impl Certificate {
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            match self.reload() {
-                Ok(true) => tracing::info!("the certificate has changed and is in use"),
-                Ok(false) => {}
-                Err(why) => tracing::error!(why, "the old certificate stays in use"),
-            }
+            self.look();
+        }
+    }
+
+    /// Looks at the files now.
+    pub(crate) fn look(&self) {
+        match self.reload() {
+            Ok(true) => tracing::info!("the certificate has changed and is in use"),
+            Ok(false) => {}
+            Err(why) => tracing::error!(why, "the old certificate stays in use"),
         }
     }
 

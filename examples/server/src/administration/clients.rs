@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::accounts::{CLIENT_ID_PREFIX, Organisation, new_client_id};
+use crate::accounts::{CLIENT_ID_PREFIX, Organisation};
 use crate::api::rfc3339;
 use crate::app::App;
 use crate::problem::Problem;
@@ -82,9 +82,9 @@ fn yes() -> bool {
 pub(crate) async fn create(
     app: &App,
     organisation: &Organisation,
+    client_id: String,
     new: NewClient,
 ) -> Result<CreatedClient, Problem> {
-    let client_id = new_client_id();
     let mut client = match new.client_type {
         ClientType::Public => Client::public(client_id, new.name),
         // The registry makes the secret.
@@ -221,14 +221,19 @@ pub(crate) async fn find(
         .ok_or_else(|| Problem::not_found("OAuth2 client not found"))
 }
 
-fn grant_types(names: &[String]) -> Result<Vec<GrantType>, Problem> {
+/// Grant types by their names; or a sentence about the one that is none.
+pub(crate) fn parse_grant_types(names: &[String]) -> Result<Vec<GrantType>, String> {
     let parse = |name: &String| {
         name.parse().map_err(|_| {
-            let known = "use authorization_code, refresh_token, client_credentials";
-            Problem::invalid("grantTypes", format!("{name:?} is unknown: {known}"))
+            let known = "use authorization_code, refresh_token or client_credentials";
+            format!("{name:?} is no grant type: {known}")
         })
     };
     names.iter().map(parse).collect()
+}
+
+fn grant_types(names: &[String]) -> Result<Vec<GrantType>, Problem> {
+    parse_grant_types(names).map_err(|why| Problem::invalid("grantTypes", why))
 }
 
 /// An origin that is trusted with people's sessions must not be a client's too: one page would then
@@ -243,16 +248,21 @@ fn allowed_origins(app: &App, origins: Vec<String>) -> Result<Vec<String>, Probl
     }
 }
 
-fn scopes(app: &App, names: &[String]) -> Result<Scope, Problem> {
-    let scope =
-        Scope::collect(names).map_err(|error| Problem::invalid("scopes", error.to_string()))?;
-    let known = &app.server.policy().scopes;
-    if !scope.is_within(known) {
-        let unknown = scope.without(known);
-        let text = format!("unknown: {unknown}. Known are: {known}");
-        return Err(Problem::invalid("scopes", text));
+/// A scope of known tokens; or a sentence about those that are not.
+pub(crate) fn parse_scope(
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+    known: &Scope,
+) -> Result<Scope, String> {
+    let scope = Scope::collect(names).map_err(|error| error.to_string())?;
+    match scope.is_within(known) {
+        true => Ok(scope),
+        false => Err(format!("unknown: {}. Known are: {known}", scope.without(known))),
     }
-    Ok(scope)
+}
+
+fn scopes(app: &App, names: &[String]) -> Result<Scope, Problem> {
+    let scope = parse_scope(names, &app.server.policy().scopes);
+    scope.map_err(|why| Problem::invalid("scopes", why))
 }
 
 impl From<RegistryError> for Problem {

@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 
 use crate::accounts::{Organisation, User};
 use crate::app::App;
+use crate::origin::is_foreign;
 use crate::problem::Problem;
-use crate::sign_in::is_foreign;
 
 /// An administrator of the organisation that the header `X-Org-Domain` names, by session cookie.
 ///

@@ -2,15 +2,17 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::app::App;
+use crate::authenticate::{Refused, authenticate};
+use crate::origin::{Peer, is_foreign};
 use crate::problem::{Problem, json_answer};
-use crate::sign_in::{Peer, Refused, authenticate, is_foreign};
+use crate::replies::with_cookie;
 
 /// Unknown members are ignored: sign-in pages send some of their own.
 #[derive(Deserialize)]
@@ -68,7 +70,7 @@ pub(crate) async fn end_session(
 ) -> Result<Response, Problem> {
     refuse_foreign(&app, &headers)?;
     app.sessions.end(&headers).await?;
-    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), &app.sessions.clear_cookie()))
+    Ok(with_cookie(StatusCode::NO_CONTENT, &app.sessions.clear_cookie()))
 }
 
 /// A page of another site sends no Lax cookie, but an answer that clears it would sign the person out
@@ -89,11 +91,4 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     } else {
         Err(Problem::new(415, "Unsupported media type", "Send JSON as application/json."))
     }
-}
-
-fn with_cookie(mut response: Response, cookie: &str) -> Response {
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
-    response
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::administrator::Administrator;
 use super::{limit, parse};
+use crate::accounts::new_client_id;
 use crate::administration::clients::{self, describe};
 use crate::app::App;
 use crate::problem::{Problem, json_answer};
@@ -22,7 +23,8 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let organisation = administrator.organisation();
-    let created = clients::create(&app, organisation, parse(&headers, &body)?).await?;
+    let new = parse(&headers, &body)?;
+    let created = clients::create(&app, organisation, new_client_id(), new).await?;
     let mut body = describe(&created.client, organisation);
     set_secret(&mut body, created.client_secret.as_ref());
     Ok(json_answer(201, &body))

@@ -9,17 +9,19 @@ mod users;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
 use grantor::Time;
+use grantor_axum::Reply;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::app::App;
+use crate::pages;
 use crate::problem::Problem;
 use crate::trusted::{self, TrustedOrigins};
 
@@ -99,6 +101,16 @@ async fn as_problem(response: Response) -> Response {
 
 pub(crate) async fn not_found() -> Response {
     Problem::new(404, "Not found", "There is nothing at this path.").into_response()
+}
+
+/// The same outside the API, where it may be a person who has come to the wrong place.
+pub(crate) async fn nothing_here(headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
+    if !accept.contains("text/html") {
+        return not_found().await;
+    }
+    let page = pages::failure("not_found", "There is no page at this address.");
+    Reply::page(page).status(404).into_response()
 }
 
 async fn method_not_allowed() -> Response {

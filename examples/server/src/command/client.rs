@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use grantor::{AuthorizationServer, Client, GrantType, Scope, Secret};
+use grantor::{AuthorizationServer, Client, Scope, Secret};
 use serde_json::json;
 
 use super::{Opened, open_existing, say};
 use crate::accounts::{Organisation, new_client_id};
-use crate::administration::clients::describe;
+use crate::administration::clients::{describe, parse_grant_types, parse_scope};
 use crate::config::Config;
 use crate::error::Fatal;
 
@@ -107,9 +107,10 @@ struct Fields {
     /// An origin whose pages may call the token endpoint; repeat for more
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
-    /// The scopes that it may have [a new client: "openid profile email"]
-    #[arg(long)]
-    scope: Option<String>,
+    /// A scope that it may have, or several between blanks; repeat for more [a new client: "openid
+    /// profile email"]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
     /// An audience of its access tokens beside the server's; repeat for more. Whoever accepts tokens
     /// by it accepts this client's
     #[arg(long = "audience", value_name = "AUDIENCE")]
@@ -131,27 +132,16 @@ impl Fields {
         replace(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uris);
         replace(&mut client.allowed_origins, self.origins);
         replace(&mut client.audiences, self.audiences);
-        if let Some(text) = self.scope {
-            let scope = Scope::parse(&text).map_err(|error| Fatal::Say(error.to_string()))?;
-            if !scope.is_within(known) {
-                let unknown = scope.without(known);
-                return Err(Fatal::Say(format!(
-                    "the scope {unknown} is unknown. Add it to `scopes` in the configuration, or \
-                     use: {known}"
-                )));
-            }
-            client.scope = scope;
+        if !self.scopes.is_empty() {
+            let scopes = self.scopes.iter().flat_map(|text| text.split_whitespace());
+            client.scope = parse_scope(scopes, known).map_err(|why| {
+                Fatal::Say(format!(
+                    "the scope is {why}. More go into `scopes` in the configuration"
+                ))
+            })?;
         }
         if !self.grant_types.is_empty() {
-            let parse = |name: &String| {
-                name.parse::<GrantType>().map_err(|_| {
-                    Fatal::Say(format!(
-                        "{name:?} is no grant type: use authorization_code, refresh_token or \
-                         client_credentials"
-                    ))
-                })
-            };
-            client.grant_types = self.grant_types.iter().map(parse).collect::<Result<_, _>>()?;
+            client.grant_types = parse_grant_types(&self.grant_types).map_err(Fatal::Say)?;
         }
         Ok(())
     }

@@ -1,15 +1,21 @@
 //! `grantor-server init`
 
 use clap::Args;
+use grantor::Secret;
 
-use super::{Opened, open, say};
+use super::{Opened, open, password_from_stdin, say};
+use crate::accounts::is_email;
 use crate::bootstrap::{self, Plan};
 use crate::config::Config;
 use crate::error::Fatal;
+use crate::passwords::check_new;
 
-/// Make the first organisation and its administrator.
+/// Make an organisation and its administrator.
 #[derive(Args)]
-#[command(after_help = "Example:\n  grantor-server init --org acme --admin-email ada@acme.example")]
+#[command(
+    after_help = "Example:\n  GRANTOR_ISSUER=https://id.acme.example grantor-server init --org acme --admin-email ada@acme.example\n\n\
+    The data folder belongs to this issuer from then on."
+)]
 pub(crate) struct Init {
     /// The organisation's short name, for the X-Org-Domain header
     #[arg(long, value_name = "SLUG")]
@@ -20,9 +26,13 @@ pub(crate) struct Init {
     /// The administrator's e-mail address
     #[arg(long, value_name = "EMAIL")]
     admin_email: String,
-    /// The administrator's password; one is made up and printed when not given
+    /// The administrator's password, which others on this machine may see in the list of processes;
+    /// one is made up and printed when not given
     #[arg(long, env = "GRANTOR_ADMIN_PASSWORD", hide_env_values = true)]
     admin_password: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, conflicts_with = "admin_password")]
+    password_stdin: bool,
 }
 
 pub(crate) async fn run(config: Config, init: Init) -> Result<(), Fatal> {
@@ -35,20 +45,28 @@ pub(crate) async fn run(config: Config, init: Init) -> Result<(), Fatal> {
             init.org
         )));
     }
+    if !is_email(&init.admin_email) {
+        return Err(Fatal::Say(format!("{:?} is not an e-mail address", init.admin_email)));
+    }
+    let given = match (init.password_stdin, &init.admin_password) {
+        (true, _) => Some(password_from_stdin()?),
+        (false, given) => given.as_deref().map(Secret::new),
+    };
+    let password = given.as_ref().map(Secret::expose);
+    // Before anything is made: a folder belongs to its issuer from its first minute.
+    password.map_or(Ok(()), check_new)?;
     let Opened { server, accounts, .. } = open(&config).await?;
     let plan = Plan {
         slug: &init.org,
         name: init.org_name.as_deref().unwrap_or(&init.org),
         admin_email: &init.admin_email,
-        admin_password: init.admin_password.as_deref(),
+        admin_password: password,
         demo: false,
     };
     let made = bootstrap::run(&server, &accounts, plan).await?;
     let (email, password) = &made.admin;
-    say(format_args!(
-        "Made the organisation {} and its administrator {email}.",
-        made.organisation.slug
-    ));
+    let (slug, issuer) = (&made.organisation.slug, server.issuer());
+    say(format_args!("Made the organisation {slug} and its administrator {email}, for {issuer}."));
     if let Some(password) = password {
         say(format_args!("The password, shown once: {}", password.expose()));
     }

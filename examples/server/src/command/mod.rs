@@ -10,7 +10,7 @@ mod user;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use grantor::AuthorizationServer;
+use grantor::{AuthorizationServer, Issuer, Secret};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::accounts::{Accounts, Organisation};
@@ -45,17 +45,18 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Start the server (the default)
+    #[command(after_help = "Example:\n  GRANTOR_LISTEN=127.0.0.1:4711 grantor-server serve")]
     Serve,
     /// Make the first organisation and its administrator
     Init(init::Init),
-    /// Register and show clients
-    #[command(subcommand)]
+    /// Register and change clients
+    #[command(subcommand, after_help = "Example:\n  grantor-server client list --org acme")]
     Client(client::Verb),
     /// Add and change people
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  grantor-server user list --org acme")]
     User(user::Verb),
     /// Show and change the signing keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  grantor-server keys list")]
     Keys(keys::Verb),
     MigrateStorage(migrate::Migrate),
     /// Delete grants that have ended; a running server does so by itself
@@ -110,10 +111,34 @@ async fn purge(config: Config) -> Result<(), Fatal> {
 fn check_config(config: &Config) -> Result<(), Fatal> {
     config.policy()?;
     config.tls.as_ref().map(Certificate::read).transpose()?;
+    // A folder that is still to be made gets its key with it.
+    if storage::is_in(&config.data) || config.names_a_master_key() {
+        config.master_key(false)?;
+    }
+    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let tls =
+        config.tls.as_ref().map_or("no: a proxy must end it, or everybody is here".into(), |tls| {
+            tls.certificate.display().to_string()
+        });
+    let none = || "none".to_owned();
+    let list = |list: &[String]| if list.is_empty() { none() } else { list.join(", ") };
     say(format_args!("The configuration is sound."));
-    say(format_args!("  issuer   {}", config.issuer));
-    say(format_args!("  listens  {}", config.listen));
-    say(format_args!("  data     {}", config.data.display()));
+    for (name, value) in [
+        ("issuer", config.issuer.clone()),
+        ("listens", config.listen.to_string()),
+        ("TLS", tls),
+        ("data", format!("{} ({})", data.display(), config.storage)),
+        ("login page", config.login_ui.clone().unwrap_or_else(|| "its own".into())),
+        ("trusted origins", list(&config.trusted())),
+        ("trusted proxies", list(&config.trusted_proxies)),
+        ("audiences", list(&config.policy()?.apis)),
+        ("scopes", config.policy()?.scopes.to_string()),
+        ("metrics", config.metrics.map_or_else(none, |address| address.to_string())),
+        ("traces", config.otlp.clone().unwrap_or_else(none)),
+        ("log", format!("{} as {:?}", config.log.level, config.log.format).to_lowercase()),
+    ] {
+        say(format_args!("  {name:16} {value}"));
+    }
     Ok(())
 }
 
@@ -147,6 +172,14 @@ async fn open_existing(config: &Config) -> Result<Opened, Fatal> {
     open(config).await
 }
 
+/// The first line of standard input.
+fn password_from_stdin() -> Result<Secret, Fatal> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
 /// Prints a line. Whoever has closed the pipe has read enough.
 fn say(line: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
@@ -167,6 +200,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     claim(&accounts, "issuer", &config.issuer, data, "GRANTOR_ISSUER").await?;
     claim(&accounts, "storage", config.storage.as_str(), data, "GRANTOR_STORAGE").await?;
     let storage = Storage::open(config.storage, data)?;
+    refuse_half_a_folder(config, &accounts, &storage).await?;
     let server = storage
         .serve(AuthorizationServer::builder(&config.issuer))
         .subjects(accounts.clone())
@@ -179,6 +213,28 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .build()
         .await?;
     Ok(Opened { server, accounts, storage, _lock: lock })
+}
+
+/// A folder of which one half was lost looks like a first start for the other. Going on would make new
+/// keys for old people, or new people for old clients.
+async fn refuse_half_a_folder(
+    config: &Config,
+    accounts: &Accounts,
+    storage: &Storage,
+) -> Result<(), Fatal> {
+    let issuer = Issuer::new(&config.issuer).map_err(|error| Fatal::Say(error.to_string()))?;
+    let failed = |error| Fatal::Store(StoreFailed::of_engine(&error));
+    let has_keys = storage.keys().load(&issuer).await.map_err(failed)?.is_some();
+    let clients = storage.clients().list(&issuer, None, None, 1).await.map_err(failed)?;
+    let data = config.data.display();
+    let lost = match (accounts.is_empty().await?, has_keys, clients.is_empty()) {
+        (false, false, _) => format!("the engine's records ({})", config.storage),
+        (true, _, false) => "accounts.db".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Fatal::Say(format!(
+        "{data} has lost {lost}, and has the rest: restore the whole folder from a backup"
+    )))
 }
 
 /// What a folder was made with, it stays with.
@@ -202,6 +258,7 @@ async fn claim(
     );
     Err(Fatal::Say(format!(
         "{data} was made for the {name} {stands}, and the {name} is {wanted} now: set \
-         {setting}={stands}, or choose another folder with GRANTOR_DATA{moving}"
+         {setting}={stands}, choose another folder with GRANTOR_DATA{moving}, or delete {data} if it \
+         holds nothing yet"
     )))
 }

@@ -1,5 +1,7 @@
 //! `grantor-server serve`
 
+use std::sync::Arc;
+
 use tokio::net::TcpListener;
 
 use super::{Opened, open, say};
@@ -13,6 +15,7 @@ use crate::{metrics, telemetry};
 pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let _telemetry = telemetry::start(&config)?;
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
+    take_hangups(certificate.clone())?;
     // The port first: a second server that was started by mistake touches nothing.
     let address = config.listen.to_string();
     let listener = TcpListener::bind(config.listen).await.map_err(|source| Fatal::Listen {
@@ -48,6 +51,14 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         );
     }
     let origin = server.issuer().origin();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        issuer = %server.issuer(),
+        listen = %config.listen,
+        tls = config.tls.is_some(),
+        storage = %config.storage,
+        "started"
+    );
     say(format_args!("Grantor is ready: open {origin} in a browser. Stop with Ctrl-C."));
     let app = App::new(server.clone(), storage, accounts, &config).router();
     let mut serving = grantor_axum::serve(listener, app, &server);
@@ -57,6 +68,26 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     }
     serving.await?;
     say(format_args!("Grantor has stopped."));
+    Ok(())
+}
+
+/// A hook that renews certificates or turns logs over sends SIGHUP by habit, which would end the
+/// process. It is taken as a wish to look at the certificate now.
+fn take_hangups(certificate: Option<Arc<Certificate>>) -> Result<(), Fatal> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                if let Some(certificate) = &certificate {
+                    certificate.look();
+                }
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    drop(certificate);
     Ok(())
 }
 

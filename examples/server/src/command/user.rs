@@ -1,12 +1,10 @@
 //! `grantor-server user`
 
-use std::io::Read as _;
-
 use clap::{Args, Subcommand};
 use grantor::{Claims, Secret};
 use serde_json::json;
 
-use super::{Opened, open_existing, say};
+use super::{Opened, open_existing, password_from_stdin, say};
 use crate::accounts::{NewUser, is_email};
 use crate::administration::users;
 use crate::config::Config;
@@ -39,7 +37,8 @@ pub(crate) enum Verb {
         /// The e-mail address
         email: String,
     },
-    /// Give a person a new password; sessions and tokens end at once
+    /// Give a person a new password; sessions and tokens end at once. Somebody who has tried too often
+    /// waits all the same
     #[command(after_help = "Example:\n  grantor-server user passwd bo@acme.example")]
     Passwd {
         /// The e-mail address
@@ -162,7 +161,5 @@ fn password(from_stdin: bool) -> Result<Password, Fatal> {
     if !from_stdin {
         return Ok(Password::MadeUp(made_up()?));
     }
-    let mut text = String::new();
-    std::io::stdin().take(4096).read_to_string(&mut text)?;
-    Ok(Password::Given(Secret::new(text.trim_end_matches(['\r', '\n']))))
+    password_from_stdin().map(Password::Given)
 }

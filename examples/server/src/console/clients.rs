@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::forms::Fields;
 use super::{Administrator, Posted, ShownOnce, broken, page, to};
-use crate::accounts::Organisation;
+use crate::accounts::{Organisation, new_client_id};
 use crate::administration::clients::{self, Change, ClientType, NewClient, Optional};
 use crate::app::App;
+use crate::replies::foreign_form;
 
 /// How many clients a page lists.
 const PAGE: usize = 50;
@@ -72,7 +73,17 @@ struct Form<'a> {
     problem: Option<&'a str>,
     /// The client that is changed.
     client: Option<&'a Client>,
+    /// The id that a new client will have, and the proof that it was made here. So a form that is
+    /// posted twice registers once.
+    new: Option<(String, String)>,
     fields: Typed,
+}
+
+/// The id of a client that is about to be registered by this administrator.
+fn new_id(me: &Administrator) -> (String, String) {
+    let id = new_client_id();
+    let proof = me.0.csrf_token(&id);
+    (id, proof)
 }
 
 /// What stands in the form.
@@ -154,7 +165,8 @@ pub(super) async fn new(State(app): State<App>, me: Administrator) -> Reply {
     proposal.scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
     let fields = Typed::of(&proposal, &app.server.policy().scopes);
     let organisation = &me.0.user.organisation;
-    page(&Form { organisation, csrf: &me.csrf(), problem: None, client: None, fields })
+    let (csrf, new) = (&me.csrf(), Some(new_id(&me)));
+    page(&Form { organisation, csrf, problem: None, client: None, new, fields })
 }
 
 /// `POST /admin/clients/new`
@@ -177,7 +189,15 @@ pub(super) async fn create(State(app): State<App>, posted: Posted) -> Reply {
         is_active: true,
         optional: Optional { description: fields.optional("description"), ..Optional::default() },
     };
-    match clients::create(&app, organisation, new).await {
+    let id = fields.text("id").to_owned();
+    if !me.0.is_csrf_token(&id, fields.text("proof")) {
+        return foreign_form();
+    }
+    if clients::find(&app, organisation, &id).await.is_ok() {
+        // The same form again: it was registered, and its secret was shown.
+        return to(&format!("/admin/clients/{id}"));
+    }
+    match clients::create(&app, organisation, id, new).await {
         Ok(created) => match &created.client_secret {
             Some(secret) => shown_once(&created.client, secret),
             None => to(&format!("/admin/clients/{}", created.client.client_id)),
@@ -186,7 +206,9 @@ pub(super) async fn create(State(app): State<App>, posted: Posted) -> Reply {
             let fields = Typed::again(&fields, is_public, &app.server.policy().scopes);
             let (csrf, problem) = (me.csrf(), Some(problem.for_a_person(&LABELS)));
             let problem = problem.as_deref();
-            page(&Form { organisation, csrf: &csrf, problem, client: None, fields }).status(400)
+            let new = Some(new_id(&me));
+            page(&Form { organisation, csrf: &csrf, problem, client: None, new, fields })
+                .status(400)
         }
         Err(problem) => broken(&problem),
     }
@@ -203,7 +225,7 @@ pub(super) async fn show(
         Ok(client) => {
             let fields = Typed::of(&client, &app.server.policy().scopes);
             let (csrf, client) = (me.csrf(), Some(&*client));
-            page(&Form { organisation, csrf: &csrf, problem: None, client, fields })
+            page(&Form { organisation, csrf: &csrf, problem: None, client, new: None, fields })
         }
         Err(problem) => broken(&problem),
     }
@@ -265,7 +287,8 @@ async fn save(app: &App, me: &Administrator, id: &str, fields: &Fields) -> Reply
                     let (csrf, problem) = (me.csrf(), Some(problem.for_a_person(&LABELS)));
                     let client = Some(&*client);
                     let problem = problem.as_deref();
-                    page(&Form { organisation, csrf: &csrf, problem, client, fields }).status(400)
+                    page(&Form { organisation, csrf: &csrf, problem, client, new: None, fields })
+                        .status(400)
                 }
                 Err(problem) => broken(&problem),
             }

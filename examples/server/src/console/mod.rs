@@ -13,10 +13,12 @@ use axum::routing::get;
 use grantor_axum::Reply;
 
 use crate::app::App;
+use crate::origin::is_foreign_form;
 use crate::pages::{failure, render};
 use crate::problem::Problem;
+use crate::replies::{foreign_form, malformed, unavailable};
 use crate::session::SignedIn;
-use crate::sign_in::{foreign_form, is_foreign_form, malformed, unavailable};
+use crate::sign_in::Wanted;
 use forms::Fields;
 
 /// What the tokens of these forms are for.
@@ -46,7 +48,7 @@ impl FromRequestParts<App> for Administrator {
                 let text = "These pages are for administrators of your organisation.";
                 Err(Reply::page(failure("access_denied", text)).status(403).into_response())
             }
-            Ok(None) => Err(to("/login").into_response()),
+            Ok(None) => Err(Wanted::Admin.login().into_response()),
             Err(error) => Err(unavailable(&error).into_response()),
         }
     }

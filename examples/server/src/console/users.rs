@@ -11,7 +11,7 @@ use crate::accounts::{Organisation, User};
 use crate::administration::users::{self, Change, NewPerson};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::sign_in::unavailable;
+use crate::replies::unavailable;
 
 /// What the forms call the API's fields.
 const LABELS: [(&str, &str); 2] = [("email", "E-mail"), ("name", "Name")];

@@ -33,7 +33,10 @@ fn a_broken_configuration_stops_the_start() {
     refused(&with("issuer = "), &["grantor.toml"]);
     fs::remove_file(folder.path().join("grantor.toml")).unwrap();
     refused(&run(folder.path(), &[("GRANTOR_LIFETIMES__COD", "1")], &[]), &["cod", "`code`"]);
-    refused(&run(folder.path(), &[], &["--config", "no.toml"]), &["no.toml", "does not exist"]);
+    refused(
+        &run(folder.path(), &[], &["--config", "no.toml"]),
+        &["no.toml", "cannot read the configuration file"],
+    );
     assert!(!folder.path().join("data").exists(), "nothing was made");
 }
 
@@ -266,30 +269,85 @@ fn keys_are_rotated_beside_a_running_server() {
     assert_eq!(again.matches("RS256").count(), 2, "{again}");
 }
 
+/// The commands that a help text lists.
+fn listed(help: &str) -> Vec<String> {
+    let commands = help.split("Commands:\n").nth(1).unwrap_or("").split("\n\n").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
 #[test]
 fn every_command_explains_itself_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
-    for command in [
-        &["init"][..],
-        &["client", "add"],
-        &["client", "list"],
-        &["client", "show"],
-        &["keys", "rotate"],
-        &["client", "edit"],
-        &["client", "rotate-secret"],
-        &["client", "remove"],
-        &["keys", "list"],
-        &["purge"],
-        &["check-config"],
-        &["user", "add"],
-        &["user", "list"],
-        &["user", "disable"],
-        &["user", "enable"],
-        &["user", "passwd"],
-        &[],
+    let mut open = vec![Vec::new()];
+    let mut seen = Vec::new();
+    while let Some(command) = open.pop() {
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let output = command_in(folder.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{command:?}");
+        let help = stdout(&output);
+        let below = listed(&help);
+        assert!(help.contains("Example"), "{command:?}: {help}");
+        seen.extend(below.is_empty().then(|| command.join(" ")));
+        open.extend(below.into_iter().map(|name| [&command[..], &[name]].concat()));
+    }
+    for expected in ["serve", "init", "client rotate-secret", "user passwd", "keys rotate", "purge"]
+    {
+        assert!(seen.iter().any(|name| name == expected), "{expected} is not in {seen:?}");
+    }
+    assert!(seen.len() >= 18, "{seen:?}");
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn a_failed_init_makes_nothing_and_a_good_one_names_the_issuer() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = [("GRANTOR_ISSUER", "https://id.acme.example")];
+    let init = |org: &str, email: &str, password: &str| {
+        let arguments =
+            ["init", "--org", org, "--admin-email", email, "--admin-password", password];
+        run(folder.path(), &issuer, &arguments)
+    };
+    for (org, email, password) in [
+        ("Acme Ltd", "ada@acme.example", "correct horse"),
+        ("acme", "nobody", "correct horse"),
+        ("acme", "ada@acme.example", "short"),
     ] {
-        let help = run(folder.path(), &[], &[command, &["--help"]].concat());
-        assert!(help.status.success());
-        assert!(stdout(&help).contains("Example"), "{command:?}: {}", stdout(&help));
+        assert_eq!(init(org, email, password).status.code(), Some(1));
+        assert!(!folder.path().join("data").exists(), "{org} {email}");
+    }
+    let made = init("acme", "ada@acme.example", "correct horse");
+    assert!(stdout(&made).contains("for https://id.acme.example"), "{}", stdout(&made));
+}
+
+#[test]
+fn check_config_looks_at_the_master_key_too_and_says_what_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    for setting in [("GRANTOR_MASTER_KEY", "abc"), ("GRANTOR_MASTER_KEY_FILE", "/no/such/key")] {
+        let refused = run(folder.path(), &[setting], &["check-config"]);
+        assert_eq!(refused.status.code(), Some(1), "{setting:?}");
+    }
+    let settings = [("GRANTOR_LOGIN_UI", "https://login.example.com/in")];
+    let said = stdout(&run(folder.path(), &settings, &["check-config"]));
+    for word in ["http://localhost:4000", "https://login.example.com", "sqlite", "offline_access"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn a_folder_that_has_lost_a_half_is_not_taken_for_a_new_one() {
+    for lost in ["accounts.db", "grantor.db"] {
+        let mut server = Server::new();
+        server.register_spa();
+        server.kill();
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(server.data().join(format!("{lost}{suffix}")));
+        }
+        let output = server.command(&[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{lost}");
+        let said = stderr(&output);
+        assert!(said.contains("has lost") && said.contains("backup"), "{lost}: {said}");
     }
 }

@@ -18,9 +18,14 @@ impl<'a> Browser<'a> {
     }
 
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let csrf = field(&self.get(path).text, "csrf");
+        let page = self.get(path).text;
+        let hidden: Vec<(&str, String)> = ["csrf", "id", "proof"]
+            .into_iter()
+            .filter(|name| page.contains(&format!("name=\"{name}\"")))
+            .map(|name| (name, field(&page, name)))
+            .collect();
         let mut fields = fields.to_vec();
-        fields.push(("csrf", &csrf));
+        fields.extend(hidden.iter().map(|(name, value)| (*name, value.as_str())));
         self.server.form_with(path, &[("cookie", &self.cookie)], &fields)
     }
 }
@@ -165,7 +170,11 @@ fn nobody_else_sees_or_posts_these_pages() {
     let one = format!("/admin/clients/{client}");
     for path in ["/admin/clients", NEW, one.as_str(), "/admin/users", "/admin/users/new"] {
         let nobody = server.get(path, &[]);
-        assert_eq!((nobody.status, nobody.header("location")), (303, Some("/login")), "{path}");
+        assert_eq!(
+            (nobody.status, nobody.header("location")),
+            (303, Some("/login?to=admin")),
+            "{path}"
+        );
         assert_eq!(server.get(path, &[("cookie", &person)]).status, 403, "{path}");
     }
     assert!(!server.get("/", &[("cookie", &person)]).text.contains("/admin"));
@@ -184,4 +193,37 @@ fn nobody_else_sees_or_posts_these_pages() {
         assert_eq!(server.form_with(&one, &headers, &fields).status, 403, "{headers:?}");
     }
     assert_eq!(admin.get(&one).status, 200);
+}
+
+#[test]
+fn a_form_that_is_posted_twice_registers_once() {
+    let server = Server::new();
+    let admin = Browser::new(&server);
+    let page = admin.get(NEW).text;
+    let (csrf, id, proof) = (field(&page, "csrf"), field(&page, "id"), field(&page, "proof"));
+    let post = |id: &str, proof: &str| {
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("id", id),
+            ("proof", proof),
+            ("name", "Shop"),
+            ("client_type", "confidential"),
+            ("redirect_uris", CALLBACK),
+            ("grant_type", "authorization_code"),
+            ("scope", "openid"),
+        ];
+        server.form_with(NEW, &[("cookie", &admin.cookie)], &fields)
+    };
+    let first = post(&id, &proof);
+    assert_eq!(first.status, 200);
+    assert!(first.text.contains(&id), "{}", first.text);
+    let again = post(&id, &proof);
+    assert_eq!(
+        (again.status, again.header("location")),
+        (303, Some(&*format!("/admin/clients/{id}")))
+    );
+    let clients = server.admin_call("GET", "", &serde_json::Value::Null).text;
+    assert_eq!(clients.matches("\"Shop\"").count(), 1);
+    // An id is never chosen by whoever posts.
+    assert_eq!(post("client_chosen", &proof).status, 403);
 }

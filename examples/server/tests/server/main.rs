@@ -20,4 +20,5 @@ mod pages;
 mod sled;
 mod support;
 mod tls;
+mod two_processes;
 mod users_api;

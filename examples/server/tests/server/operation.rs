@@ -135,3 +135,15 @@ fn people_behind_a_proxy_are_told_apart_by_the_address_that_it_names() {
     let sessions = server.get("/v1/me/sessions", &[("cookie", &cookie)]).text;
     assert!(sessions.contains("\"ipAddress\":\"127.0.0.1\""), "{sessions}");
 }
+
+#[test]
+fn a_hangup_ends_nothing() {
+    let server = Server::new();
+    let pid = server.pid().to_string();
+    let sent = std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(sent.success());
+    // Signals are delivered before the next answer at the latest.
+    for _ in 0..5 {
+        assert_eq!(server.get("/health", &[]).status, 200);
+    }
+}

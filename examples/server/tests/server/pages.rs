@@ -328,7 +328,7 @@ fn a_person_sees_their_sessions_and_consents_and_ends_them() {
     assert_eq!(server.get("/v1/me/profile", &other).status, 401);
     assert_eq!(server.get("/v1/me/profile", &me).status, 200);
     assert_eq!(server.get("/v1/me/sessions", &[]).status, 401);
-    assert_eq!(server.get("/account", &[]).header("location"), Some("/login"));
+    assert_eq!(server.get("/account", &[]).header("location"), Some("/login?to=account"));
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn an_access_token_is_no_login() {
     assert!(page.text.contains("<h1>Sign in</h1>"));
     let silent = visit(&format!("{}&prompt=none", server.authorize_url(&client)));
     assert_eq!(silent.parameter("error").as_deref(), Some("login_required"));
-    assert_eq!(server.get("/account", &token).header("location"), Some("/login"));
+    assert_eq!(server.get("/account", &token).header("location"), Some("/login?to=account"));
     assert_eq!(server.get("/v1/me/sessions", &token).status, 401);
 }
 
@@ -392,4 +392,63 @@ fn unknown_wrong_and_disabled_accounts_are_answered_alike() {
     let disabled = server.command(&["user", "disable", &email]).output().unwrap();
     assert!(disabled.status.success());
     assert_eq!(said(&email, &password), wrong);
+}
+
+#[test]
+fn who_had_to_sign_in_first_comes_to_the_page_that_they_wanted() {
+    let server = Server::new();
+    let (email, password) = server.admin();
+    for (wanted, page) in [("/admin/users", "/admin"), ("/account", "/account")] {
+        let login = server.get(wanted, &[]);
+        let login = server.get(login.header("location").unwrap(), &[]);
+        let to = field(&login.text, "to");
+        let fields = [("username", &*email), ("password", "wrong"), ("to", &*to)];
+        assert_eq!(field(&server.form("/login", &fields).text, "to"), to);
+        let fields = [("username", &*email), ("password", &*password), ("to", &*to)];
+        assert_eq!(server.form("/login", &fields).header("location"), Some(page));
+    }
+    // A word of ours, never an address.
+    for to in ["https://evil.example/", "//evil.example", "\\evil", "Admin"] {
+        let fields = [("username", &*email), ("password", &*password), ("to", to)];
+        assert_eq!(server.form("/login", &fields).header("location"), Some("/"), "{to}");
+    }
+}
+
+#[test]
+fn a_person_changes_their_password_and_whoever_knew_the_old_one_is_out() {
+    let server = Server::new();
+    let (email, old) = server.person();
+    let elsewhere = server.login(&server.person()).cookie();
+    let here = server.login(&server.person()).cookie();
+    let me = [("cookie", here.as_str())];
+    let csrf = field(&server.get("/account", &me).text, "csrf");
+    let change = |current: &str, new: &str, csrf: &str| {
+        let fields = [("csrf", csrf), ("current_password", current), ("new_password", new)];
+        server.form_with("/account", &me, &fields)
+    };
+    let wrong = change("wrong", "a new password", &csrf);
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text.contains("current password is wrong"), "{}", wrong.text);
+    assert!(change(&old, "short", &csrf).text.contains("at least 8 characters"));
+    assert_eq!(change(&old, "a new password", "guess").status, 403);
+    assert_eq!(server.get("/account", &[("cookie", &elsewhere)]).status, 200);
+    let changed = change(&old, "a new password", &csrf);
+    assert_eq!((changed.status, changed.header("location")), (303, Some("/account")));
+    let fresh = changed.cookie();
+    assert_eq!(server.get("/account", &[("cookie", &fresh)]).status, 200);
+    for gone in [&elsewhere, &here] {
+        assert_eq!(server.get("/account", &[("cookie", gone)]).status, 303);
+    }
+    assert_eq!(server.login(&(email.clone(), old)).status, 401);
+    assert_eq!(server.login(&(email, "a new password".into())).status, 200);
+}
+
+#[test]
+fn a_wrong_address_is_a_page_for_people_and_a_problem_for_programs() {
+    let server = Server::new();
+    let page = server.get("/nope", &[("accept", "text/html,application/xhtml+xml")]);
+    assert_eq!(page.status, 404);
+    assert!(page.text.contains("There is no page") && page.text.contains("href=\"/\""));
+    let problem = server.get("/nope", &[("accept", "application/json")]);
+    assert_eq!(problem.header("content-type"), Some("application/problem+json"));
 }

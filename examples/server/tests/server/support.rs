@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ pub(crate) const ORIGIN: &str = "https://myapp.example.com";
 
 /// The program with a data folder.
 pub(crate) struct Server {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
     pub(crate) port: u16,
     process: Option<Child>,
     settings: Vec<(&'static str, String)>,
@@ -89,12 +90,29 @@ impl Server {
     pub(crate) fn prepared(settings: &[(&'static str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
             port: free_port(),
             process: None,
             settings: settings.collect(),
             introduction: String::new(),
         }
+    }
+
+    /// A second process for the same issuer on the same data folder, with a port of its own.
+    pub(crate) fn second(&self) -> Self {
+        let mut second = Self {
+            folder: self.folder.clone(),
+            port: free_port(),
+            process: None,
+            settings: vec![("GRANTOR_ISSUER", self.issuer())],
+            introduction: self.introduction.clone(),
+        };
+        second.start();
+        second
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     /// Changes a setting for the next start.
@@ -108,7 +126,7 @@ impl Server {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.folder.path().join(format!("log-{}", self.port))
     }
 
     /// Ends the server as an operator does, and returns what it logged.

@@ -35,7 +35,7 @@
     reason = "these are tests: a panic is how they fail"
 )]
 
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pollster::block_on;
@@ -49,6 +49,19 @@ use crate::issuer::Issuer;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::{Secret, SecretDigest};
+
+mod histories;
+mod races;
+
+pub use histories::{
+    random_histories_agree_with_the_machine, random_lives_agree_with_the_memory_store,
+};
+use races::together;
+pub use races::{
+    a_call_that_is_given_up_is_done_or_not_done, nothing_is_granted_after_a_revocation_returned,
+    racing_insertions_have_one_winner, racing_redemptions_have_one_winner,
+    racing_refreshes_make_one_write, racing_ring_replacements_have_one_winner,
+};
 
 /// How to get at a store under test.
 pub trait Backend: Send + Sync + 'static {
@@ -107,7 +120,9 @@ macro_rules! __each_promise {
             racing_insertions_have_one_winner
             racing_ring_replacements_have_one_winner
             nothing_is_granted_after_a_revocation_returned
+            a_call_that_is_given_up_is_done_or_not_done
             random_histories_agree_with_the_machine
+            random_lives_agree_with_the_memory_store
         }
     };
 }
@@ -224,22 +239,6 @@ fn granted(outcome: &Outcome) -> State {
         Outcome::Granted(grant) => grant.state,
         other => panic!("not granted: {other:?}"),
     }
-}
-
-/// Runs `work` on several threads that start together, and returns what each said.
-fn together<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let barrier = Barrier::new(threads);
-    std::thread::scope(|scope| {
-        let (work, barrier) = (&work, &barrier);
-        let run = |n| {
-            scope.spawn(move || {
-                barrier.wait();
-                work(n)
-            })
-        };
-        let running: Vec<_> = (0..threads).map(run).collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
 }
 
 /// Every field of a grant survives, the empty ones and the odd ones too.
@@ -771,149 +770,4 @@ pub fn what_was_acknowledged_is_there_after_reopening<B: Backend>() {
     assert!(block_on(ClientStore::find(&store, &issuer(), "c")).unwrap().is_some());
     assert!(!block_on(ClientStore::insert(&store, &issuer(), client("gone"))).unwrap());
     assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().version, 1);
-}
-
-const ROUNDS: u32 = 200;
-
-/// Of racing redemptions of one code exactly one is granted.
-pub fn racing_redemptions_have_one_winner<B: Backend>() {
-    let backend = B::empty();
-    let store = backend.open();
-    for n in 0..ROUNDS {
-        insert(&store, grant(n));
-        let outcomes = together(4, |_| apply(&store, n, redeem(), at(1)));
-        let winners = outcomes.iter().filter(|o| matches!(o, Outcome::Granted(_))).count();
-        assert_eq!(winners, 1, "{outcomes:?}");
-        assert_eq!(state(&store, n), State::Revoked, "a loser proved itself and is a reuse");
-    }
-}
-
-/// Racing refreshes with one token move the generation once, and all get the same answer.
-pub fn racing_refreshes_make_one_write<B: Backend>() {
-    let backend = B::empty();
-    let store = backend.open();
-    for n in 0..ROUNDS {
-        insert(&store, grant(n));
-        apply(&store, n, redeem(), at(1));
-        let outcomes = together(5, |thread| apply(&store, n, refresh(1), at(2 + thread as u64)));
-        let state = state(&store, n);
-        assert!(matches!(state, State::Active { generation: 2, .. }), "{state:?}");
-        for outcome in &outcomes {
-            assert_eq!(granted(outcome), state);
-        }
-    }
-}
-
-/// Of racing insertions of one id exactly one is new; the others answer the one that stands.
-pub fn racing_insertions_have_one_winner<B: Backend>() {
-    let backend = B::empty();
-    let store = backend.open();
-    for n in 0..ROUNDS {
-        let inserted = together(4, |thread| {
-            insert(&store, Grant { subject: format!("subject{thread}"), ..grant(n) })
-        });
-        let standing = block_on(TokenStore::find(&store, id(n))).unwrap().unwrap();
-        assert_eq!(inserted.iter().filter(|i| **i == Inserted::New).count(), 1);
-        for answer in inserted {
-            match answer {
-                Inserted::New => {}
-                Inserted::Existing(existing) => assert_eq!(*existing, standing),
-            }
-        }
-    }
-}
-
-/// Two processes that rotate at once make one ring.
-pub fn racing_ring_replacements_have_one_winner<B: Backend>() {
-    let backend = B::empty();
-    let store = backend.open();
-    for version in 0..u64::from(ROUNDS) {
-        let won = together(4, |thread| {
-            block_on(store.replace(&issuer(), vec![thread as u8], version)).unwrap()
-        });
-        assert_eq!(won.iter().filter(|won| **won).count(), 1);
-        let winner = won.iter().position(|won| *won).unwrap() as u8;
-        assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, [winner]);
-    }
-}
-
-/// Whatever races with a revocation: once it has returned, nothing more is granted.
-pub fn nothing_is_granted_after_a_revocation_returned<B: Backend>() {
-    let backend = B::empty();
-    let store = backend.open();
-    let owner = Owner::Subject(issuer(), "ann".into());
-    for n in 0..ROUNDS {
-        insert(&store, grant(n));
-        apply(&store, n, redeem(), at(1));
-        together(3, |thread| match thread {
-            0 => {
-                if n % 2 == 0 {
-                    apply(&store, n, revoke(), at(2));
-                } else {
-                    block_on(store.revoke(&owner, at(2))).unwrap();
-                }
-                assert_eq!(state(&store, n), State::Revoked);
-                assert_eq!(apply(&store, n, refresh(1), at(2)), Outcome::Revoked);
-            }
-            _ => drop(apply(&store, n, refresh(1), at(2))),
-        });
-        assert_eq!(state(&store, n), State::Revoked);
-    }
-}
-
-/// Random histories over a few grants: every outcome and every record is what the pure machine
-/// says.
-pub fn random_histories_agree_with_the_machine<B: Backend>() {
-    let mut random = Lcg(0x5eed);
-    for _ in 0..20 {
-        let backend = B::empty();
-        let store = backend.open();
-        let mut model: Vec<Option<Grant>> = vec![None; 3];
-        let mut now = START;
-        for _ in 0..60 {
-            now = now.plus(Duration::from_secs(u64::from(random.below(45))));
-            let n = random.below(3);
-            let slot = &mut model[n as usize];
-            if random.below(5) == 0 {
-                let inserted = insert(&store, grant(n));
-                match slot {
-                    Some(standing) => {
-                        assert_eq!(inserted, Inserted::Existing(Box::new(standing.clone())));
-                    }
-                    None => {
-                        assert_eq!(inserted, Inserted::New);
-                        *slot = Some(grant(n));
-                    }
-                }
-                continue;
-            }
-            let step = match random.below(12) {
-                0..3 => redeem(),
-                3..11 => refresh(random.below(5)),
-                _ => revoke(),
-            };
-            let outcome = apply(&store, n, step.clone(), now);
-            let expected = match slot {
-                None => Outcome::Missing,
-                Some(grant) => {
-                    let (next, expected) = grant.apply(&step, now);
-                    *grant = next.unwrap_or_else(|| grant.clone());
-                    expected
-                }
-            };
-            assert_eq!(outcome, expected, "{step:?} at {now:?}");
-            assert_eq!(block_on(TokenStore::find(&store, id(n))).unwrap(), *slot);
-        }
-    }
-}
-
-/// A small generator, so that a failing history is the same at every run.
-struct Lcg(u64);
-
-impl Lcg {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as u32) % bound
-    }
 }

@@ -1,0 +1,62 @@
+//! Who somebody is: the check of a password, wherever it comes in.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+
+use crate::app::App;
+use crate::error::StoreFailed;
+use crate::metrics;
+use crate::origin::Peer;
+use crate::session::SignedIn;
+
+pub(crate) enum Refused {
+    /// The account, the password, or both: nobody is told which.
+    Wrong,
+    /// There were too many wrong ones: this one was not even looked at.
+    TooOften(Duration),
+    Busy,
+    Store(StoreFailed),
+}
+
+impl From<StoreFailed> for Refused {
+    fn from(error: StoreFailed) -> Self {
+        Refused::Store(error)
+    }
+}
+
+/// Checks a password and opens a session. An unknown account, a wrong password and a disabled
+/// account take the same time and get the same answer.
+pub(crate) async fn authenticate(
+    app: &App,
+    email: &str,
+    password: &str,
+    Peer(peer): Peer,
+    headers: &HeaderMap,
+) -> Result<SignedIn, Refused> {
+    let now = app.server.now();
+    let tried = app.logins.take(email, peer, now).map_err(|wait| {
+        metrics::login("too_often");
+        Refused::TooOften(wait)
+    })?;
+    let checked = async {
+        let user = app.accounts.user_by_email(email).await?;
+        let hash = user.as_ref().map(|user| user.password.as_str());
+        let right = app.passwords.verify(password, hash).await.map_err(|_| Refused::Busy)?;
+        Ok::<_, Refused>(user.filter(|user| right && !user.is_disabled))
+    };
+    let checked = checked.await;
+    if !matches!(checked, Ok(None)) {
+        app.logins.give_back(tried, now);
+    }
+    let Some(user) = checked? else {
+        metrics::login("wrong");
+        tracing::info!("a login failed");
+        return Err(Refused::Wrong);
+    };
+    metrics::login("right");
+    tracing::info!(subject = user.id, "signed in");
+    // A session that the browser brought along ends: it may have been planted.
+    app.sessions.end(headers).await?;
+    Ok(app.sessions.open(user, Peer(peer), headers, now).await?)
+}
