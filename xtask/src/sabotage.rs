@@ -22,6 +22,7 @@ struct Sabotage {
 
 const CORE: &[&str] = &["-p", "grantor", "--lib", "--test", "spec"];
 const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
+const AXUM: &[&str] = &["-p", "grantor-axum", "--test", "serve"];
 const SLED: &[&str] = &["-p", "grantor-sled"];
 /// The server's tests take a minute; each change is known to a part of them.
 macro_rules! server {
@@ -511,6 +512,27 @@ const ALL: &[Sabotage] = &[
         from: "let _alone = Lock::alone(data)?;",
         to: "let _alone = Lock::shared(data)?;",
         tests: MOVING,
+    },
+    Sabotage {
+        name: "wait minutes for a header",
+        file: "adapters/axum/src/serve.rs",
+        from: "const HEADER_DEADLINE: Duration = Duration::from_secs(30);",
+        to: "const HEADER_DEADLINE: Duration = Duration::from_secs(300);",
+        tests: AXUM,
+    },
+    Sabotage {
+        name: "stop without finishing what is in flight",
+        file: "adapters/axum/src/serve.rs",
+        from: "let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;",
+        to: "drop(graceful);\n        let _ = GRACE;",
+        tests: AXUM,
+    },
+    Sabotage {
+        name: "take a folder that has lost its half for a new one",
+        file: "examples/server/src/command/mod.rs",
+        from: "(true, _, false) => \"accounts.db\".to_owned(),",
+        to: "(true, _, false) if data.to_string().is_empty() => \"accounts.db\".to_owned(),",
+        tests: COMMAND_LINE,
     },
 ];
 

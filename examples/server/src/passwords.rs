@@ -151,4 +151,15 @@ mod tests {
         assert!(!verify("correct horse", "$argon2id$broken"));
         assert!(hash(&"x".repeat(513)).is_none());
     }
+
+    #[test]
+    fn a_password_for_nobody_costs_what_it_costs_for_somebody() {
+        let (passwords, stored) = (Passwords::new(), hash("somebody's").unwrap());
+        let cost = |phc: &str| phc.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(cost(&passwords.decoy), cost(&stored));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // Not even the decoy's own password lets anybody in.
+        let right = runtime.block_on(passwords.verify("a password that nobody has", None));
+        assert!(!right.unwrap());
+    }
 }

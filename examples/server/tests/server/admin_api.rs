@@ -82,6 +82,7 @@ fn mistakes_in_a_registration_are_problems_that_name_the_member() {
     refused("mistyped", json!(1));
     refused("createdAt", json!("2024-01-15T10:00:00Z"));
     refused("clientSecret", json!("chosen"));
+    refused("clientId", json!("chosen"));
     let mut body = spa();
     body["clientType"] = json!("secret");
     assert_eq!(server.admin_call("POST", "", &body).status, 400);
