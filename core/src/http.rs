@@ -12,7 +12,7 @@ use crate::error::Misdeed;
 /// The largest body that an endpoint reads. An adapter stops reading there.
 pub const MAX_BODY: usize = 64 * 1024;
 /// The longest query string that an endpoint reads.
-pub const MAX_QUERY: usize = 16 * 1024;
+pub const MAX_QUERY: usize = 32 * 1024;
 const MAX_PARAMETERS: usize = 64;
 const MAX_NAME: usize = 64;
 

@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 /// The first byte of every value, so that a later release can tell what it reads.
 const VERSION: u8 = 1;
-/// The longest value: sled puts longer ones into files of their own, which it never syncs.
-pub(crate) const MAX_VALUE: usize = 400 * 1024;
+/// The longest value. sled writes a whole leaf of its tree at once, of up to some twenty values, and puts
+/// what is larger than a quarter of a segment into a file of its own, which it never syncs.
+pub(crate) const MAX_VALUE: usize = 192 * 1024;
 
 /// A value with its version.
 pub(crate) fn value(text: &[u8]) -> Result<Vec<u8>, StoreError> {

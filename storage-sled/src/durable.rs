@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use grantor::store::StoreError;
@@ -21,6 +21,8 @@ struct Counters {
     begun: AtomicU64,
     made: AtomicU64,
     synced: AtomicU64,
+    /// Why nothing is answered any more.
+    failed: OnceLock<Arc<std::io::Error>>,
 }
 
 /// A change that is being made, until it is dropped.
@@ -65,6 +67,9 @@ impl Durability {
     /// Waits until everything that the caller can have seen is on the disk. Readers wait too: an answer
     /// must not rest on what could be lost.
     pub(crate) async fn wait(&self) -> Result<(), StoreError> {
+        if let Some(error) = self.counters.failed.get() {
+            return Err(StoreError::new(error.clone()));
+        }
         // In this order: when both are equal, whatever had begun when the caller looked is made.
         let made = self.counters.made.load(Ordering::SeqCst);
         let begun = self.counters.begun.load(Ordering::SeqCst);
@@ -89,9 +94,19 @@ fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver
         let all: Vec<Waiter> = std::iter::once(first).chain(waiters.try_iter()).collect();
         // What is made now is in sled's buffers, so this flush carries it.
         let made = counters.made.load(Ordering::SeqCst);
-        let done = sync(database, file).map_err(Arc::new);
-        if done.is_ok() {
-            counters.synced.fetch_max(made, Ordering::SeqCst);
+        // A disk that has failed once may say nothing the next time, and have lost what it held: Linux
+        // tells of a failed write-back once. So nothing is answered until the store is opened again.
+        let done = match counters.failed.get() {
+            Some(error) => Err(error.clone()),
+            None => sync(database, file).map_err(Arc::new),
+        };
+        match &done {
+            Ok(()) => {
+                counters.synced.fetch_max(made, Ordering::SeqCst);
+            }
+            Err(error) => {
+                let _ = counters.failed.set(error.clone());
+            }
         }
         for waiter in all {
             // Whoever has gone away has not been answered: either is right for them.

@@ -17,9 +17,11 @@ use sled::{CompareAndSwapError, Tree};
 use crate::codec;
 use crate::durable::Durability;
 
-/// How large sled's segments are. A value that is larger than a quarter of one would be put into a
-/// file of its own, which sled never syncs.
-const SEGMENT: usize = 2 * 1024 * 1024;
+/// How large sled's segments are; its largest, so that a leaf of the largest values fits into a quarter
+/// of one (see [`codec::MAX_VALUE`]).
+const SEGMENT: usize = 16 * 1024 * 1024;
+/// How much sled keeps in memory. Its own default is a gibibyte.
+const CACHE: u64 = 64 * 1024 * 1024;
 
 /// A store in a folder. Clones share it; the last one closes it.
 #[derive(Clone, Debug)]
@@ -88,12 +90,20 @@ impl Sled {
                 source => OpenError::Sled { path, source },
             }
         };
+        make_private(path).map_err(|source| failed(sled::Error::Io(source)))?;
         let config = sled::Config::default()
             .path(path)
             .segment_size(SEGMENT)
+            .cache_capacity(CACHE)
             // Nothing counts before it was flushed for those who wait.
             .flush_every_ms(None);
-        let database = config.open().map_err(failed)?;
+        let database = match config.open() {
+            // sled takes the snapshot that it was writing when the process died for a whole one. Its log
+            // has everything; nobody else is writing, for the lock comes first.
+            Err(sled::Error::Corruption { .. }) if forget_half_snapshots(path) => config.open(),
+            opened => opened,
+        };
+        let database = database.map_err(failed)?;
         let tree = |name: &str| database.open_tree(name).map_err(failed);
         let (grants, owners, ends) = (tree("grants")?, tree("owners")?, tree("ends")?);
         let (clients, client_hints) = (tree("clients")?, tree("client_hints")?);
@@ -110,9 +120,11 @@ impl Sled {
     /// # Errors
     /// Why it cannot.
     pub async fn check(&self) -> Result<(), StoreError> {
-        // A flush of nothing, for a log that has failed says so.
-        drop(self.0.durability.changing());
-        self.0.durability.wait().await
+        let written = {
+            let _change = self.0.durability.changing();
+            self.0.rings.insert("check", &[])
+        };
+        self.durably(written.map(drop).map_err(Failure::from)).await
     }
 
     /// Answers after everything that the answer rests on is on the disk.
@@ -121,6 +133,26 @@ impl Sled {
         self.0.durability.wait().await?;
         Ok(answer)
     }
+}
+
+/// Makes the folder for its owner alone: records name people.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(path)
+}
+
+/// Deletes snapshots that were not finished; whether there were any.
+fn forget_half_snapshots(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let half = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("snap.") && name.ends_with(".generating")
+    });
+    half.filter(|entry| std::fs::remove_file(entry.path()).is_ok()).count() > 0
 }
 
 fn is_locked(error: &std::io::Error) -> bool {

@@ -167,6 +167,9 @@ fn authority_has_at(uri: &str) -> bool {
 
 /// Checks an origin for registration: scheme, host and port as a browser sends them.
 pub(crate) fn check_origin(origin: &str) -> Result<(), &'static str> {
+    if origin.len() > 2048 {
+        return Err("it is longer than 2,048 bytes");
+    }
     let Ok(url) = Url::parse(origin) else { return Err("it is not an origin") };
     if url.origin().ascii_serialization() != origin {
         return Err("write it as a browser does: scheme, host and port, nothing behind them");

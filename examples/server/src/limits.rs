@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use grantor::{Attempt, RateLimit, Time};
 
-/// How many keys are remembered before the buckets that are not empty are forgotten.
+/// How many keys are remembered before the buckets that are full again are forgotten.
 const KEYS: usize = 10_000;
 
 /// One bucket a key: `burst` tries at once, then one every `every`.
@@ -41,7 +41,7 @@ impl<K: Hash + Eq> Buckets<K> {
     fn take(&self, key: K, now: Time) -> Result<(), Duration> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= KEYS {
-            full_at.retain(|_, full_at| self.wait_until(*full_at, now).is_err());
+            full_at.retain(|_, full_at| *full_at > now);
         }
         let entry = full_at.entry(key).or_insert(now);
         self.wait_until(*entry, now)?;

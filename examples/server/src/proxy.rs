@@ -27,14 +27,14 @@ impl TrustedProxies {
     /// whom nobody vouches for.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        let lines: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .collect();
-        let mut named = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        // Bytes, for a stranger may have written some that are no text before a proxy added its own.
+        let lines: Vec<&[u8]> =
+            headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
+        let mut named = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
         while self.trusts(client) {
-            let Some(Ok(next)) = named.next().map(|text| text.trim().parse::<IpAddr>()) else {
+            let address =
+                |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse::<IpAddr>().ok();
+            let Some(next) = named.next().and_then(address) else {
                 break;
             };
             client = next.to_canonical();
@@ -92,5 +92,11 @@ mod tests {
         assert_eq!(client("127.0.0.1", &["198.51.100.1, 10.0.0.9, 192.0.2.7"]), "192.0.2.7");
         assert_eq!(client("127.0.0.1", &["198.51.100.1, nonsense"]), "127.0.0.1");
         assert_eq!(client("127.0.0.1", &[]), "127.0.0.1");
+        let proxies = TrustedProxies::new(&["127.0.0.1".into()]);
+        let mut headers = HeaderMap::new();
+        let odd = axum::http::HeaderValue::from_bytes(b"\xff, 192.0.2.7").unwrap();
+        headers.append("x-forwarded-for", odd);
+        let address = proxies.client([127, 0, 0, 1].into(), &headers);
+        assert_eq!(address.to_string(), "192.0.2.7");
     }
 }

@@ -31,7 +31,8 @@ impl Backend {
         }
     }
 
-    fn path(self, data: &Path) -> PathBuf {
+    /// Its place in a data folder.
+    pub(crate) fn path(self, data: &Path) -> PathBuf {
         match self {
             Backend::Sqlite => data.join("grantor.db"),
             Backend::Sled => data.join("sled"),
@@ -134,6 +135,9 @@ impl Lock {
     ) -> Result<Self, Fatal> {
         let cannot = |error| Fatal::Say(format!("cannot lock {}: {error}", data.display()));
         let mut options = File::options();
+        // Whoever can read it can hold it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.create(true).truncate(false).write(true).open(data.join("lock"));
         let file = file.map_err(cannot)?;
         match lock(&file) {

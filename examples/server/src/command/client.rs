@@ -122,7 +122,11 @@ struct Fields {
 }
 
 impl Fields {
-    fn apply(self, client: &mut Client, known: &Scope) -> Result<(), Fatal> {
+    fn apply(self, client: &mut Client, known: &Scope, trusted: &[String]) -> Result<(), Fatal> {
+        if let Some(origin) = self.origins.iter().find(|origin| trusted.contains(origin)) {
+            let text = format!("{origin} is trusted with people's sessions: use another origin");
+            return Err(Fatal::Say(text));
+        }
         let replace = |list: &mut Vec<String>, with: Vec<String>| {
             if !with.is_empty() {
                 *list = with;
@@ -160,7 +164,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
             client.tenant = Some(organisation.id.clone());
             client.scope = Scope::collect(["openid", "profile", "email"]).unwrap_or_default();
             client.first_party = add.first_party;
-            add.fields.apply(&mut client, &server.policy().scopes)?;
+            add.fields.apply(&mut client, &server.policy().scopes, &config.trusted())?;
             let created = server.clients().create(client).await?;
             print(&created.client, &organisation, created.client_secret.as_ref());
         }
@@ -174,7 +178,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
             let mut client = stored.clone();
             client.client_name = edit.name.unwrap_or(client.client_name);
             client.first_party = edit.first_party.unwrap_or(client.first_party);
-            edit.fields.apply(&mut client, &server.policy().scopes)?;
+            edit.fields.apply(&mut client, &server.policy().scopes, &config.trusted())?;
             let switch_off = edit.active == Some(false);
             client.active = client.active || edit.active == Some(true);
             // Switching off alone works even for a client that today's rules would not let in.

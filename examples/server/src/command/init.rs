@@ -55,7 +55,7 @@ pub(crate) async fn run(config: Config, init: Init) -> Result<(), Fatal> {
     let password = given.as_ref().map(Secret::expose);
     // Before anything is made: a folder belongs to its issuer from its first minute.
     password.map_or(Ok(()), check_new)?;
-    let Opened { server, accounts, .. } = open(&config).await?;
+    let Opened { server, accounts, _lock, .. } = open(&config).await?;
     let plan = Plan {
         slug: &init.org,
         name: init.org_name.as_deref().unwrap_or(&init.org),

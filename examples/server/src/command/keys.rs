@@ -20,7 +20,7 @@ pub(crate) enum Verb {
 }
 
 pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
-    let Opened { server, .. } = open_existing(&config).await?;
+    let Opened { server, _lock, .. } = open_existing(&config).await?;
     match verb {
         Verb::Rotate => {
             match server.rotate_keys().await? {

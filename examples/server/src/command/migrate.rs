@@ -3,6 +3,8 @@
 //! It may be killed and run again: what is there already is not copied twice, and the folder belongs
 //! to its old backend until everything is copied.
 
+use std::path::Path;
+
 use clap::Args;
 use grantor::store::{Inserted, Owner, SealedRing, StoreError};
 use grantor::{Client, Issuer};
@@ -14,6 +16,8 @@ use crate::config::Config;
 use crate::error::{Fatal, StoreFailed};
 use crate::storage::{Backend, Lock, Storage};
 
+/// The setting that says where a copy was begun to. Whatever else opens the folder takes it away.
+pub(super) const MOVING: &str = "moving";
 /// How many records are read at once.
 const PAGE: usize = 200;
 
@@ -52,9 +56,17 @@ pub(crate) async fn run(config: Config, migrate: Migrate) -> Result<(), Fatal> {
     if accounts.setting("storage").await?.as_deref() == Some(to.as_str()) {
         return Err(Fatal::Say(format!("{} is in {to} already", data.display())));
     }
+    // What stands in the new storage is a copy that was begun and not used since, or it is refused: it
+    // would bring back what was removed meanwhile.
+    let is_begun = accounts.setting(MOVING).await?.as_deref() == Some(to.as_str());
+    if to.is_in(data) && !is_begun {
+        return Err(used_meanwhile(to, data));
+    }
+    accounts.set(MOVING, to.as_str()).await?;
     let (old, new) = (Storage::open(from, data)?, Storage::open(to, data)?);
     let copied = copy(&issuer, &accounts, &old, &new).await?;
     accounts.set("storage", to.as_str()).await?;
+    accounts.set(MOVING, "").await?;
     let Copied { clients, grants, consents } = copied;
     say(format_args!(
         "Copied {clients} clients, {grants} grants and {consents} consents from {from} to {to}. \
@@ -162,12 +174,18 @@ async fn copy_consents(
 fn check_same<T: PartialEq>(there: Option<&T>, here: &T) -> Result<(), Fatal> {
     match there == Some(here) {
         true => Ok(()),
-        false => Err(Fatal::Say(
-            "the server has run since the copying was interrupted: delete what was copied (the new \
-             storage, not the old one) from the data folder, and run this again"
-                .into(),
-        )),
+        false => {
+            Err(Fatal::Say("the storages differ: delete what was copied and start again".into()))
+        }
     }
+}
+
+fn used_meanwhile(to: Backend, data: &Path) -> Fatal {
+    let path = to.path(data).display().to_string();
+    Fatal::Say(format!(
+        "{path} holds records, from before or from copying that was interrupted and the server has run \
+         since: delete it (not the storage that is in use), and run this again"
+    ))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is a `map_err`")]

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
 /// In batches, so that a running server can write in between.
 async fn purge(config: Config) -> Result<(), Fatal> {
     const BATCH: usize = 1000;
-    let Opened { server, storage, .. } = open_existing(&config).await?;
+    let Opened { server, storage, _lock, .. } = open_existing(&config).await?;
     let mut purged = 0;
     // Drawn on a terminal alone.
     let progress = ProgressBar::new_spinner().with_style(
@@ -199,6 +199,8 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     // storage.
     claim(&accounts, "issuer", &config.issuer, data, "GRANTOR_ISSUER").await?;
     claim(&accounts, "storage", config.storage.as_str(), data, "GRANTOR_STORAGE").await?;
+    // A copy that was begun grows old from here on.
+    accounts.set(migrate::MOVING, "").await?;
     let storage = Storage::open(config.storage, data)?;
     refuse_half_a_folder(config, &accounts, &storage).await?;
     let server = storage

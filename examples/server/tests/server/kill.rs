@@ -6,7 +6,15 @@ use crate::support::*;
 
 #[test]
 fn a_flow_survives_sigkill_between_any_two_of_its_steps() {
-    let mut server = Server::new();
+    flow(Server::new());
+}
+
+#[test]
+fn a_flow_on_sled_survives_sigkill_between_any_two_of_its_steps() {
+    flow(Server::with(&[("GRANTOR_STORAGE", "sled")]));
+}
+
+fn flow(mut server: Server) {
     let client = server.register_spa();
     let cookie = server.admin_cookie();
 
@@ -40,7 +48,15 @@ fn a_flow_survives_sigkill_between_any_two_of_its_steps() {
 
 #[test]
 fn what_was_answered_under_load_is_there_after_sigkill() {
-    let mut server = Server::new();
+    load(Server::new());
+}
+
+#[test]
+fn what_sled_answered_under_load_is_there_after_sigkill() {
+    load(Server::with(&[("GRANTOR_STORAGE", "sled")]));
+}
+
+fn load(mut server: Server) {
     let client = server.register_spa();
     let cookie = server.admin_cookie();
     let mut unanswered = 0;

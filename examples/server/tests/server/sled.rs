@@ -79,7 +79,8 @@ fn copying_that_was_interrupted_goes_on() {
     let migrate = || server.command(&["migrate-storage", "--to", "sled"]).output().unwrap();
     assert!(migrate().status.success());
     // As if it had been killed just before its end.
-    let back = "UPDATE settings SET value = 'sqlite' WHERE name = 'storage'";
+    let back = "UPDATE settings SET value = CASE name WHEN 'storage' THEN 'sqlite' ELSE 'sled' END
+                WHERE name IN ('storage', 'moving')";
     settings().execute(back, []).unwrap();
     assert!(migrate().status.success());
     settings().execute(back, []).unwrap();
@@ -88,7 +89,7 @@ fn copying_that_was_interrupted_goes_on() {
     assert_eq!(server.refresh(&client, &refresh_token).status, 200);
     server.kill();
     let refused = server.command(&["migrate-storage", "--to", "sled"]).output().unwrap();
-    assert!(stderr(&refused).contains("delete what was copied"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("delete it"), "{}", stderr(&refused));
     std::fs::remove_dir_all(server.data().join("sled")).unwrap();
     let moved = server.command(&["migrate-storage", "--to", "sled"]).output().unwrap();
     assert!(moved.status.success(), "{}", stderr(&moved));
