@@ -175,6 +175,15 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<TransactionError<StoreError>> for Failure {
+    fn from(error: TransactionError<StoreError>) -> Self {
+        match error {
+            TransactionError::Abort(error) => Self(error),
+            TransactionError::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl From<Failure> for StoreError {
     fn from(Failure(error): Failure) -> Self {
         error
@@ -188,19 +197,20 @@ impl Parts {
     }
 
     /// Loads, applies, and swaps what it loaded for what the machine says; again when somebody else
-    /// was quicker. Each turn that fails is another's success, so the loop ends.
-    fn apply(&self, id: GrantId, step: &Step, now: Time) -> Result<Outcome, Failure> {
+    /// was quicker. Each turn that fails is another's success, so the loop ends. Says whether this
+    /// step changed the grant, and its outcome.
+    fn apply(&self, id: GrantId, step: &Step, now: Time) -> Result<(bool, Outcome), Failure> {
         let mut stored = self.grants.get(id.as_bytes())?;
         loop {
-            let Some(bytes) = stored else { return Ok(Outcome::Missing) };
+            let Some(bytes) = stored else { return Ok((false, Outcome::Missing)) };
             let (next, outcome) = codec::read_grant(&bytes)?.apply(step, now);
-            let Some(next) = next else { return Ok(outcome) };
+            let Some(next) = next else { return Ok((false, outcome)) };
             let change = self.durability.changing();
             let next = codec::write_grant(&next)?;
             let swapped = self.grants.compare_and_swap(id.as_bytes(), Some(bytes), Some(next))?;
             drop(change);
             match swapped {
-                Ok(()) => return Ok(outcome),
+                Ok(()) => return Ok((true, outcome)),
                 Err(CompareAndSwapError { current, .. }) => stored = current,
             }
         }
@@ -230,21 +240,15 @@ impl Parts {
             }
             Ok(None)
         });
-        match stored {
-            Ok(None) => Ok(Inserted::New),
-            Ok(Some(existing)) => Ok(Inserted::Existing(Box::new(codec::read_grant(&existing)?))),
-            Err(TransactionError::Abort(error)) => Err(Failure(error)),
-            Err(TransactionError::Storage(error)) => Err(error.into()),
+        match stored? {
+            None => Ok(Inserted::New),
+            Some(existing) => Ok(Inserted::Existing(Box::new(codec::read_grant(&existing)?))),
         }
     }
 
     fn remember(&self, consent: &Remembered) -> Result<(), Failure> {
         let _change = self.durability.changing();
-        match self.remembered.transaction(|consents| merge(consents, consent)) {
-            Ok(()) => Ok(()),
-            Err(TransactionError::Abort(error)) => Err(Failure(error)),
-            Err(TransactionError::Storage(error)) => Err(error.into()),
-        }
+        Ok(self.remembered.transaction(|consents| merge(consents, consent))?)
     }
 
     fn list(
@@ -279,30 +283,12 @@ impl Parts {
         loop {
             let page = self.list(of, after, BATCH)?;
             for grant in &page {
-                if self.changes(grant.id, &step, now)? {
-                    revoked += 1;
-                }
+                let (changed, _) = self.apply(grant.id, &step, now)?;
+                revoked += u64::from(changed);
             }
             match page.last() {
                 Some(last) => after = Some(last.id),
                 None => return Ok(revoked),
-            }
-        }
-    }
-
-    /// Applies a revocation, and says whether it was this one that changed the grant.
-    fn changes(&self, id: GrantId, step: &Step, now: Time) -> Result<bool, Failure> {
-        let mut stored = self.grants.get(id.as_bytes())?;
-        loop {
-            let Some(bytes) = stored else { return Ok(false) };
-            let (Some(next), _) = codec::read_grant(&bytes)?.apply(step, now) else {
-                return Ok(false);
-            };
-            let _change = self.durability.changing();
-            let next = codec::write_grant(&next)?;
-            match self.grants.compare_and_swap(id.as_bytes(), Some(bytes), Some(next))? {
-                Ok(()) => return Ok(true),
-                Err(CompareAndSwapError { current, .. }) => stored = current,
             }
         }
     }
@@ -366,11 +352,7 @@ impl Parts {
             clients.insert(&key[..], codec::write_client(next.client()).map_err(abort)?)?;
             Ok(true)
         });
-        match changed {
-            Ok(changed) => Ok(changed),
-            Err(TransactionError::Abort(error)) => Err(Failure(error)),
-            Err(TransactionError::Storage(error)) => Err(error.into()),
-        }
+        Ok(changed?)
     }
 
     fn clients_of(
@@ -514,7 +496,7 @@ impl TokenStore for Sled {
     }
 
     async fn apply(&self, id: GrantId, step: Step, now: Time) -> Result<Outcome, StoreError> {
-        self.durably(self.0.apply(id, &step, now)).await
+        self.durably(self.0.apply(id, &step, now).map(|(_, outcome)| outcome)).await
     }
 
     async fn find(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
