@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::administration::users::end_everything;
 use crate::app::App;
-use crate::authenticate::{Refused, authenticate};
+use crate::authenticate::{Refused, authenticate, check_password};
 use crate::error::StoreFailed;
 use crate::origin::{Peer, is_foreign_form};
 use crate::pages::{AccountView, ConsentView, SessionView, render, scopes_in_words};
@@ -151,27 +151,35 @@ async fn change_password(
     new: &str,
 ) -> Response {
     let email = &me.user.email;
-    let refusal = match check_new(new) {
-        Err(why) => why.to_string(),
-        // The same limits as for signing in: an open browser is no place to guess in.
-        Ok(()) => match authenticate(app, email, current, peer, headers).await {
-            Ok(_) => match replace_password(app, email, new).await {
-                Ok(()) => match authenticate(app, email, new, peer, headers).await {
-                    Ok(session) => {
-                        let reply = Reply::from(grantor::Response::see_other("/account"));
-                        return with_cookie(reply, &app.sessions.set_cookie(&session));
-                    }
-                    Err(_) => return Wanted::Account.login().into_response(),
-                },
-                Err(error) => return unavailable(&error).into_response(),
-            },
-            Err(Refused::Store(error)) => return unavailable(&error).into_response(),
-            Err(Refused::Wrong) => "The current password is wrong.".to_owned(),
-            Err(Refused::TooOften(_)) => "Too many tries. Wait a few minutes.".to_owned(),
-            Err(Refused::Busy) => "Too many people are signing in. Try again.".to_owned(),
-        },
-    };
-    match page(app, me, Some(&refusal)).await {
+    if let Err(why) = check_new(new) {
+        return not_changed(app, me, &why.to_string()).await;
+    }
+    // The same limits as for signing in: an open browser is no place to guess in.
+    match check_password(app, email, current, peer).await {
+        Ok(_) => {}
+        Err(Refused::Wrong) => return not_changed(app, me, "The current password is wrong.").await,
+        Err(Refused::TooOften(_)) => {
+            return not_changed(app, me, "Too many tries. Wait a few minutes.").await;
+        }
+        Err(Refused::Busy) => {
+            return not_changed(app, me, "Too many people are signing in. Try again.").await;
+        }
+        Err(Refused::Store(error)) => return unavailable(&error).into_response(),
+    }
+    if let Err(error) = replace_password(app, email, new).await {
+        return unavailable(&error).into_response();
+    }
+    match authenticate(app, email, new, peer, headers).await {
+        Ok(session) => {
+            let reply = Reply::from(grantor::Response::see_other("/account"));
+            with_cookie(reply, &app.sessions.set_cookie(&session))
+        }
+        Err(_) => Wanted::Account.login().into_response(),
+    }
+}
+
+async fn not_changed(app: &App, me: &SignedIn, why: &str) -> Response {
+    match page(app, me, Some(why)).await {
         Ok(reply) => reply.status(400).into_response(),
         Err(error) => unavailable(&error).into_response(),
     }

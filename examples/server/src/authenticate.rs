@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
+use crate::accounts::User;
 use crate::app::App;
 use crate::error::StoreFailed;
 use crate::metrics;
@@ -25,15 +26,31 @@ impl From<StoreFailed> for Refused {
     }
 }
 
-/// Checks a password and opens a session. An unknown account, a wrong password and a disabled
-/// account take the same time and get the same answer.
+/// Checks a password and opens a session.
 pub(crate) async fn authenticate(
     app: &App,
     email: &str,
     password: &str,
-    Peer(peer): Peer,
+    peer: Peer,
     headers: &HeaderMap,
 ) -> Result<SignedIn, Refused> {
+    // The time before the check: a password that is replaced meanwhile moves the barrier past it.
+    let now = app.server.now();
+    let user = check_password(app, email, password, peer).await?;
+    tracing::info!(subject = user.id, "signed in");
+    // A session that the browser brought along ends: it may have been planted.
+    app.sessions.end(headers).await?;
+    Ok(app.sessions.open(user, peer, headers, now).await?)
+}
+
+/// Whose password this is. An unknown account, a wrong password and a disabled account take the same
+/// time and get the same answer, and guessing has limits.
+pub(crate) async fn check_password(
+    app: &App,
+    email: &str,
+    password: &str,
+    Peer(peer): Peer,
+) -> Result<User, Refused> {
     let now = app.server.now();
     let tried = app.logins.take(email, peer, now).map_err(|wait| {
         metrics::login("too_often");
@@ -55,8 +72,5 @@ pub(crate) async fn authenticate(
         return Err(Refused::Wrong);
     };
     metrics::login("right");
-    tracing::info!(subject = user.id, "signed in");
-    // A session that the browser brought along ends: it may have been planted.
-    app.sessions.end(headers).await?;
-    Ok(app.sessions.open(user, Peer(peer), headers, now).await?)
+    Ok(user)
 }
