@@ -54,7 +54,7 @@ impl App {
         let (passwords, logins) = (Passwords::new(), Arc::new(LoginLimit::new()));
         let login_ui =
             config.login_ui.as_deref().and_then(|url| Url::parse(url).ok()).map(Arc::new);
-        let trusted = TrustedOrigins::new(config.trusted());
+        let trusted = config.trusted();
         let is_public = secure && !config.is_loopback();
         let proxies = TrustedProxies::new(&config.trusted_proxies);
         Self {

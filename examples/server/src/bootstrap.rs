@@ -59,8 +59,10 @@ pub(crate) async fn run(
         people.push(person(DEMO_EMAIL, demo_password.expose(), false, &demo_claims()).await?);
     }
     let added = accounts.add_organisation(plan.slug, plan.name, people).await?;
-    let organisation =
-        added.map_err(|what| Fatal::Say(format!("{what} exists already: choose another. A lost password is replaced by `grantor-server user passwd`")))?;
+    let organisation = added.map_err(|what| {
+        let mend = "choose another. A lost password is replaced by `grantor-server user passwd`";
+        Fatal::Say(format!("{what} exists already: {mend}"))
+    })?;
     let demo = match plan.demo {
         true => Some(make_demo(server, accounts, &organisation, demo_password).await?),
         false => None,

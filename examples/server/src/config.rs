@@ -15,6 +15,7 @@ use crate::error::Fatal;
 use crate::proxy::network;
 use crate::storage::Backend;
 use crate::tls::Tls;
+use crate::trusted::TrustedOrigins;
 
 /// The file that is read when it exists and none is named.
 const FILE: &str = "grantor.toml";
@@ -271,9 +272,9 @@ impl Config {
     }
 
     /// The origins of `trusted_origins` and of `login_ui`, as browsers write them.
-    pub(crate) fn trusted(&self) -> Vec<String> {
+    pub(crate) fn trusted(&self) -> TrustedOrigins {
         let origin = |(name, url): (&str, &String)| origin_of(url, name == "login_ui").ok();
-        self.pages_elsewhere().filter_map(origin).collect()
+        TrustedOrigins::new(self.pages_elsewhere().filter_map(origin).collect())
     }
 
     /// Whether the server is for this machine alone, where a first start may make a demonstration.
@@ -497,7 +498,7 @@ mod tests {
         assert!(read("[tls]\ncertificate = \"cert.pem\"").is_err());
         assert!(read("[log]\nlevel = \"grantor_server=debug\"").is_ok());
         let elsewhere = read("login_ui = \"https://login.example.com/in?theme=dark\"").unwrap();
-        assert_eq!(elsewhere.trusted(), ["https://login.example.com"]);
+        assert_eq!(elsewhere.trusted().to_string(), "https://login.example.com");
         let moved = read("listen = \"127.0.0.1:4711\"").unwrap();
         assert_eq!(moved.issuer, "http://localhost:4711");
         assert!(Config::read(Some(Path::new("no/such/file.toml"))).is_err());

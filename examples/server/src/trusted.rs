@@ -4,6 +4,7 @@
 //! They are not the origins of clients: those call with tokens, and a browser never sends them a
 //! person's cookie. Both kinds never meet in one answer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -30,13 +31,26 @@ impl TrustedOrigins {
         self.origin(headers).is_some()
     }
 
-    pub(crate) fn contains(&self, origin: &str) -> bool {
-        self.0.iter().any(|trusted| trusted == origin)
+    /// What speaks against these being a client's origins. One page must not hold both a person's
+    /// cookie and tokens.
+    pub(crate) fn refuse(&self, origins: &[String]) -> Result<(), String> {
+        match origins.iter().find(|origin| self.0.contains(origin)) {
+            Some(origin) => {
+                Err(format!("{origin} is trusted with people's sessions: use another origin"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         self.0.iter().any(|trusted| origin == trusted.as_str()).then_some(origin)
+    }
+}
+
+impl fmt::Display for TrustedOrigins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&if self.0.is_empty() { "none".into() } else { self.0.join(", ") })
     }
 }
 

@@ -236,16 +236,9 @@ fn grant_types(names: &[String]) -> Result<Vec<GrantType>, Problem> {
     parse_grant_types(names).map_err(|why| Problem::invalid("grantTypes", why))
 }
 
-/// An origin that is trusted with people's sessions must not be a client's too: one page would then
-/// hold both a person's cookie and tokens.
 fn allowed_origins(app: &App, origins: Vec<String>) -> Result<Vec<String>, Problem> {
-    match origins.iter().find(|origin| app.trusted.contains(origin)) {
-        Some(origin) => {
-            let text = format!("{origin} is trusted with people's sessions: use another origin");
-            Err(Problem::invalid("allowedOrigins", text))
-        }
-        None => Ok(origins),
-    }
+    app.trusted.refuse(&origins).map_err(|why| Problem::invalid("allowedOrigins", why))?;
+    Ok(origins)
 }
 
 /// A scope of known tokens; or a sentence about those that are not.

@@ -11,6 +11,7 @@ use crate::accounts::{Organisation, new_client_id};
 use crate::administration::clients::{describe, parse_grant_types, parse_scope};
 use crate::config::Config;
 use crate::error::Fatal;
+use crate::trusted::TrustedOrigins;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -122,11 +123,13 @@ struct Fields {
 }
 
 impl Fields {
-    fn apply(self, client: &mut Client, known: &Scope, trusted: &[String]) -> Result<(), Fatal> {
-        if let Some(origin) = self.origins.iter().find(|origin| trusted.contains(origin)) {
-            let text = format!("{origin} is trusted with people's sessions: use another origin");
-            return Err(Fatal::Say(text));
-        }
+    fn apply(
+        self,
+        client: &mut Client,
+        known: &Scope,
+        trusted: &TrustedOrigins,
+    ) -> Result<(), Fatal> {
+        trusted.refuse(&self.origins).map_err(Fatal::Say)?;
         let replace = |list: &mut Vec<String>, with: Vec<String>| {
             if !with.is_empty() {
                 *list = with;

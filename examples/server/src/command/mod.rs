@@ -129,7 +129,7 @@ fn check_config(config: &Config) -> Result<(), Fatal> {
         ("TLS", tls),
         ("data", format!("{} ({})", data.display(), config.storage)),
         ("login page", config.login_ui.clone().unwrap_or_else(|| "its own".into())),
-        ("trusted origins", list(&config.trusted())),
+        ("trusted origins", config.trusted().to_string()),
         ("trusted proxies", list(&config.trusted_proxies)),
         ("audiences", list(&config.policy()?.apis)),
         ("scopes", config.policy()?.scopes.to_string()),
