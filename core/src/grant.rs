@@ -262,6 +262,38 @@ pub enum Field {
 }
 
 impl Grant {
+    /// A record that grants nothing and stands until its end: the mark that something has happened.
+    /// Inserting it is how a thing is done exactly once, for whoever comes second is answered
+    /// [`Inserted::Existing`](crate::store::Inserted::Existing).
+    pub(crate) fn tombstone(
+        id: GrantId,
+        issuer: Issuer,
+        client_id: String,
+        until: Time,
+        now: Time,
+    ) -> Self {
+        Self {
+            id,
+            issuer,
+            subject: client_id.clone(),
+            client_id,
+            scope: Scope::empty(),
+            redirect_uri: String::new(),
+            redirect_uri_named: false,
+            challenge: None,
+            nonce: None,
+            auth_time: now,
+            acr: None,
+            amr: Vec::new(),
+            sid: None,
+            approved_at: now,
+            code_expires_at: now,
+            refresh_idle: None,
+            expires_at: until,
+            state: State::Revoked,
+        }
+    }
+
     /// Takes one step. The first value is the record to save, `None` when nothing changes; the
     /// second is the answer.
     ///

@@ -9,10 +9,9 @@ use super::token::{open, post_parameters};
 use crate::client::authentication::{AuthenticatedClient, authenticate_client, limit};
 use crate::error::Misdeed;
 use crate::event::Event;
-use crate::grant::{Grant, GrantId, Outcome, State, Step};
+use crate::grant::{Grant, GrantId, Outcome, Step};
 use crate::http::{Parameters, Response};
-use crate::scope::Scope;
-use crate::token::access_token::{self, AccessToken, Id};
+use crate::token::access_token::{self, Id};
 use crate::token::credential::Kind;
 
 /// How far apart the clocks of two processes may be.
@@ -42,7 +41,11 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     match access_token::open(call.server, token, call.now).await {
         Ok((_, Id::Grant(id))) => revoke(call, &client, id, step).await?,
         Ok((token, Id::Client(id))) if token.client_id == client.client_id => {
-            let tombstone = tombstone(call, id, &token);
+            let (issuer, client_id) = (call.server.issuer().clone(), token.client_id);
+            // Longer than the token: absent means alive, and a process whose clock is behind must not
+            // find it absent before the token has expired for it too.
+            let until = token.expires_at.plus(CLOCK_DIFFERENCE);
+            let tombstone = Grant::tombstone(id, issuer, client_id, until, call.now);
             call.server.token_store().insert(tombstone, None).await?;
             report(call, &client, id);
         }
@@ -99,31 +102,4 @@ async fn revoke(
 
 fn report(call: &Call<'_>, client: &AuthenticatedClient, grant: GrantId) {
     call.server.emit(&Event::TokenRevoked { grant, client_id: &client.client_id });
-}
-
-/// What stands in the store for a revoked token of a client's own until the token expires: such
-/// tokens have no grant, and absent means alive.
-fn tombstone(call: &Call<'_>, id: GrantId, token: &AccessToken) -> Grant {
-    Grant {
-        id,
-        issuer: call.server.issuer().clone(),
-        client_id: token.client_id.clone(),
-        subject: token.client_id.clone(),
-        scope: Scope::empty(),
-        redirect_uri: String::new(),
-        redirect_uri_named: false,
-        challenge: None,
-        nonce: None,
-        auth_time: call.now,
-        acr: None,
-        amr: Vec::new(),
-        sid: None,
-        approved_at: call.now,
-        code_expires_at: call.now,
-        refresh_idle: None,
-        // Longer than the token: absent means alive, and a process whose clock is behind must not
-        // find it absent before the token has expired for it too.
-        expires_at: token.expires_at.plus(CLOCK_DIFFERENCE),
-        state: State::Revoked,
-    }
 }

@@ -101,6 +101,7 @@ macro_rules! __each_promise {
             a_revocation_is_final
             a_missing_grant_is_missing
             an_insertion_answers_the_grant_that_stands
+            a_tombstone_is_laid_once_and_stands_until_its_end
             a_consent_is_stored_with_its_grant_and_merged
             a_forgotten_consent_is_gone
             consents_are_listed_by_subject_in_order
@@ -451,6 +452,36 @@ pub fn an_insertion_answers_the_grant_that_stands<B: Backend>() {
     assert_eq!(inserted.unwrap(), Inserted::Existing(Box::new(standing.clone())));
     assert_eq!(block_on(TokenStore::find(&store, id(1))).unwrap(), Some(standing));
     assert_eq!(block_on(store.remembered(&issuer(), "bob", "client_a")).unwrap(), None);
+}
+
+/// A record that was dead from the start marks that something has happened once: a token was revoked,
+/// an assertion was used. Whoever comes second must be told, until the mark's own end.
+pub fn a_tombstone_is_laid_once_and_stands_until_its_end<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    let until = at(100);
+    let tombstone = |n| Grant::tombstone(id(n), issuer(), "client_a".into(), until, at(1));
+    assert_eq!(insert(&store, tombstone(1)), Inserted::New);
+    assert_eq!(insert(&store, tombstone(1)), Inserted::Existing(Box::new(tombstone(1))));
+    for step in [redeem(), revoke()] {
+        assert_eq!(apply(&store, 1, step, at(2)), Outcome::Revoked);
+    }
+    let owner = Owner::Client(issuer(), "client_a".into());
+    assert_eq!(block_on(store.revoke(&owner, at(2))).unwrap(), 0, "it was dead already");
+    block_on(store.purge(until, 9)).unwrap();
+    drop(store);
+    let store = backend.open();
+    assert_eq!(insert(&store, tombstone(1)), Inserted::Existing(Box::new(tombstone(1))));
+    for n in 2..50 {
+        let inserted = together(4, |_| insert(&store, tombstone(n)));
+        assert_eq!(inserted.iter().filter(|i| **i == Inserted::New).count(), 1, "{inserted:?}");
+    }
+    assert_eq!(block_on(store.purge(at(101), 99)).unwrap(), 49);
+    assert_eq!(
+        insert(&store, tombstone(1)),
+        Inserted::New,
+        "by now its use is refused as too late"
+    );
 }
 
 fn remembered(subject: &str, scope: &str) -> Remembered {
