@@ -1,0 +1,127 @@
+//! What the clients did: each call is written down before it is sent, and again when it is answered.
+//!
+//! A call without an answer is either-or: the server did it, or it did not.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// A position in the order of what happened, as the clients saw it.
+pub(crate) type Tick = u64;
+
+/// What a client wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A code, by a person's session.
+    Authorize,
+    /// Tokens for a code, with the right client, redirect URI and verifier.
+    Redeem { code: String },
+    /// Tokens for a refresh token.
+    Refresh { token: String },
+    /// The end of a grant, by its refresh token.
+    Revoke { token: String },
+    /// Whether an access token lives.
+    Introspect { access_token: String },
+    /// A new client.
+    Register,
+    /// A token of a registered client's own.
+    UseClient { client_id: String },
+}
+
+/// What the server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Code(String),
+    Tokens {
+        refresh_token: String,
+        access_token: String,
+    },
+    /// `invalid_grant`, or for a client `invalid_client`.
+    Refused,
+    Revoked,
+    Active,
+    Inactive,
+    Client(String),
+    ClientWorks,
+    /// 503 with the RFC's error: nothing is promised.
+    Unavailable,
+    /// What no specification allows here.
+    Odd(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) wish: Wish,
+    pub(crate) began: Tick,
+    /// When it was answered, or the process that could have done it was dead.
+    pub(crate) ended: Tick,
+    /// Milliseconds since the journal began.
+    pub(crate) began_at: u64,
+    pub(crate) ended_at: u64,
+    pub(crate) answer: Option<Answer>,
+}
+
+impl Call {
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.answer == Some(Answer::Unavailable)
+    }
+
+    /// Whether the server may have done it.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        !matches!(self.answer, Some(Answer::Refused | Answer::Inactive))
+    }
+}
+
+/// All calls of all clients.
+pub(crate) struct Journal {
+    ticks: AtomicU64,
+    start: Instant,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        Self { ticks: AtomicU64::new(0), start: Instant::now(), calls: Mutex::default() }
+    }
+
+    fn tick(&self) -> (Tick, u64) {
+        let at = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (self.ticks.fetch_add(1, Ordering::SeqCst), at)
+    }
+
+    /// Writes a call down, makes it, and writes down what came of it. `send` returns `None` when no
+    /// answer came.
+    pub(crate) fn call(&self, wish: Wish, send: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+        let (began, began_at) = self.tick();
+        let index = {
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let (ended, ended_at) = (Tick::MAX, u64::MAX);
+            calls.push(Call { wish, began, ended, began_at, ended_at, answer: None });
+            calls.len() - 1
+        };
+        let answer = send();
+        let (ended, ended_at) = self.tick();
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(call) = calls.get_mut(index) {
+            // Without an answer it goes on until the process is dead.
+            if answer.is_some() {
+                (call.ended, call.ended_at) = (ended, ended_at);
+            }
+            call.answer.clone_from(&answer);
+        }
+        answer
+    }
+
+    /// The process is dead: whatever is not answered is over.
+    pub(crate) fn died(&self) {
+        let (ended, ended_at) = self.tick();
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        for call in calls.iter_mut().rev().filter(|call| call.ended == Tick::MAX) {
+            (call.ended, call.ended_at) = (ended, ended_at);
+        }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,202 @@
+//! The real `grantor-server` as a process that can be killed.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// What went wrong with the harness or its machine, not with the server's promises.
+pub(crate) type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+/// The program with a data folder of its own.
+pub(crate) struct Server {
+    program: PathBuf,
+    folder: Arc<TempDir>,
+    storage: String,
+    retry_window: u64,
+    /// The port that clients know as the issuer.
+    issuer_port: u16,
+    port: u16,
+    process: Option<Child>,
+    /// The administrator's address and password, from the first start.
+    admin: (String, String),
+}
+
+impl Server {
+    /// A first start. `retry_window` is in seconds.
+    pub(crate) fn new(program: &Path, storage: &str, retry_window: u64) -> Result<Self, Trouble> {
+        let port = free_port(0)?;
+        let mut server = Self {
+            program: program.canonicalize()?,
+            folder: Arc::new(tempfile::tempdir()?),
+            storage: storage.to_owned(),
+            retry_window,
+            issuer_port: port,
+            port,
+            process: None,
+            admin: Default::default(),
+        };
+        let introduction = server.start()?;
+        let line = introduction.lines().find(|line| line.contains("administrator"));
+        let mut words = line.ok_or("the first start names no administrator")?.split_whitespace();
+        let (email, password) = (words.nth(1), words.nth(1));
+        let no_password = "the first start shows no password";
+        server.admin =
+            (email.ok_or(no_password)?.to_owned(), password.ok_or(no_password)?.to_owned());
+        Ok(server)
+    }
+
+    /// A second process for the same issuer, on the same data folder.
+    pub(crate) fn second(&self) -> Result<Self, Trouble> {
+        let mut second = Self {
+            program: self.program.clone(),
+            folder: self.folder.clone(),
+            storage: self.storage.clone(),
+            retry_window: self.retry_window,
+            issuer_port: self.issuer_port,
+            port: free_port(self.port)?,
+            process: None,
+            admin: self.admin.clone(),
+        };
+        second.start()?;
+        Ok(second)
+    }
+
+    pub(crate) fn admin(&self) -> &(String, String) {
+        &self.admin
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Starts the server and returns what it printed until it was ready.
+    pub(crate) fn start(&mut self) -> Result<String, Trouble> {
+        // A file that may not grow is an error to the server, not its death: that is what SIGXFSZ
+        // would be.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(&self.program);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRANTOR_")) {
+            command.env_remove(name);
+        }
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("log-{}", self.port)))?;
+        command
+            .current_dir(self.folder.path())
+            .env("GRANTOR_DATA", self.folder.path().join("data"))
+            .env("GRANTOR_STORAGE", &self.storage)
+            .env("GRANTOR_ISSUER", format!("http://localhost:{}", self.issuer_port))
+            .env("GRANTOR_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("GRANTOR_LIFETIMES__RETRY_WINDOW", self.retry_window.to_string())
+            .env("GRANTOR_SCOPES", "[\"jobs:run\"]")
+            .env("GRANTOR_LIFETIMES__SESSION", "864000")
+            .env("GRANTOR_LIFETIMES__SESSION_IDLE", "864000")
+            .env("GRANTOR_LOG__LEVEL", "warn")
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut process = command.spawn()?;
+        let mut printed = String::new();
+        let output = process.stdout.take().ok_or("the server has no output")?;
+        self.process = Some(process);
+        let mut lines = BufReader::new(output);
+        while !printed.contains("is ready") {
+            if lines.read_line(&mut printed)? == 0 {
+                return Err(format!("the server did not start: {printed}{}", self.log()).into());
+            }
+        }
+        Ok(printed)
+    }
+
+    /// The end of the log.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        let path = self.folder.path().join(format!("log-{}", self.port));
+        let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+        format!("\n{}{}", last.join("\n"), if read.is_err() { "(no log)" } else { "" })
+    }
+
+    /// Kills the server without a word of warning, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<(), Trouble> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Lets the server's files grow to so many bytes; as far as they like with `None`.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) -> Result<(), Trouble> {
+        let pid = self.pid().ok_or("the server does not run")?;
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let fsize = format!("--fsize={limit}:unlimited");
+        let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &fsize]).status()?;
+        if !status.success() {
+            return Err("prlimit failed".into());
+        }
+        Ok(())
+    }
+
+    /// Makes every sync of a file fail with an I/O error while the returned tracer lives.
+    pub(crate) fn fail_syncs(&self) -> Result<Tracer, Trouble> {
+        let pid = self.pid().ok_or("the server does not run")?;
+        let mut process = Command::new("strace")
+            .args(["-f", "-e", "trace=fsync,fdatasync", "-o", "/dev/null"])
+            .args(["-e", "inject=fsync,fdatasync:error=EIO", "-p", &pid.to_string()])
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // It says when it is attached, or why it is not.
+        let mut said = String::new();
+        let output = process.stderr.take().ok_or("strace has no output")?;
+        let mut output = BufReader::new(output);
+        output.read_line(&mut said)?;
+        if !said.contains("attached") {
+            return Err(format!("strace: {said}").into());
+        }
+        Ok(Tracer(process, output.into_inner()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// Stands between the server and the kernel; dropping it lets the server go on alone.
+pub(crate) struct Tracer(
+    Child,
+    #[expect(dead_code, reason = "kept open")] std::process::ChildStderr,
+);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // Killed, it could not let go of the server.
+        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port below those that the system gives to outgoing connections: a server that is started again
+/// must find its port free.
+fn free_port(above: u16) -> Result<u16, Trouble> {
+    let from = 12_000 + u16::try_from(std::process::id() % 8_000)?;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    Ok((from.max(above + 1)..from.max(above) + 500).find(free).ok_or("no port is free")?)
+}
+
+/// A short while, for the server to be in the middle of something.
+pub(crate) fn wait(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+}
