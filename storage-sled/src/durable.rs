@@ -4,6 +4,7 @@
 //! sled's log, syncs the file, and answers them.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,7 +14,9 @@ use std::thread::JoinHandle;
 use grantor::store::StoreError;
 use tokio::sync::oneshot;
 
-type Waiter = oneshot::Sender<Result<(), Arc<std::io::Error>>>;
+use crate::records::Failure;
+
+type Waiter = oneshot::Sender<Result<(), Failed>>;
 
 /// Counts changes: begun, made, and on the disk.
 #[derive(Debug, Default)]
@@ -22,7 +25,36 @@ struct Counters {
     made: AtomicU64,
     synced: AtomicU64,
     /// Why nothing is answered any more.
-    failed: OnceLock<Arc<std::io::Error>>,
+    failed: OnceLock<Failed>,
+}
+
+/// Why nothing is answered any more.
+#[derive(Clone, Debug)]
+struct Failed {
+    error: Arc<std::io::Error>,
+    /// The disk was full: what is on it is known, and it may have space again.
+    full: bool,
+}
+
+impl Failed {
+    /// A write or a read failed.
+    fn of_sled(error: sled::Error) -> Self {
+        let error = match error {
+            sled::Error::Io(error) => error,
+            other => std::io::Error::other(other.to_string()),
+        };
+        let full = matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+        );
+        Self { error: Arc::new(error), full }
+    }
+
+    /// The disk did not sync. It may say nothing the next time, and have lost what it held: Linux tells
+    /// of a failed write-back once.
+    fn of_sync(error: std::io::Error) -> Self {
+        Self { error: Arc::new(error), full: false }
+    }
 }
 
 /// A change that is being made, until it is dropped.
@@ -48,6 +80,8 @@ impl Durability {
     pub(crate) fn start(database: sled::Db, folder: &Path) -> std::io::Result<Self> {
         // sled's own name of its log. Where it has none, syncing the folder would prove nothing.
         let file = File::open(folder.join("db"))?;
+        // What a process that died had written, and not synced, is shown from now on.
+        file.sync_data()?;
         let counters = Arc::new(Counters::default());
         let (queue, waiters) = channel();
         let thread = std::thread::Builder::new().name("grantor-sled-sync".to_owned()).spawn({
@@ -64,11 +98,28 @@ impl Durability {
         Change(&self.counters)
     }
 
+    /// Takes note of a failure of sled's, which does nothing more after one.
+    pub(crate) fn heed<T>(&self, done: Result<T, Failure>) -> Result<T, StoreError> {
+        done.map_err(|failure| match failure {
+            Failure::Store(error) => error,
+            Failure::Sled(error) => {
+                let failed = Failed::of_sled(error);
+                let failed = self.counters.failed.get_or_init(|| failed);
+                StoreError::new(failed.error.clone())
+            }
+        })
+    }
+
+    /// Whether nothing is answered any more because the disk was full.
+    pub(crate) fn was_full(&self) -> bool {
+        self.counters.failed.get().is_some_and(|failed| failed.full)
+    }
+
     /// Waits until everything that the caller can have seen is on the disk. Readers wait too: an answer
     /// must not rest on what could be lost.
     pub(crate) async fn wait(&self) -> Result<(), StoreError> {
-        if let Some(error) = self.counters.failed.get() {
-            return Err(StoreError::new(error.clone()));
+        if let Some(failed) = self.counters.failed.get() {
+            return Err(StoreError::new(failed.error.clone()));
         }
         // In this order: when both are equal, whatever had begun when the caller looked is made.
         let made = self.counters.made.load(Ordering::SeqCst);
@@ -83,7 +134,7 @@ impl Durability {
         };
         match wait.await {
             Ok(Ok(())) if sent => Ok(()),
-            Ok(Err(error)) => Err(StoreError::new(error)),
+            Ok(Err(failed)) => Err(StoreError::new(failed.error)),
             _ => Err(StoreError::new("the thread that syncs the disk has ended")),
         }
     }
@@ -94,18 +145,17 @@ fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver
         let all: Vec<Waiter> = std::iter::once(first).chain(waiters.try_iter()).collect();
         // What is made now is in sled's buffers, so this flush carries it.
         let made = counters.made.load(Ordering::SeqCst);
-        // A disk that has failed once may say nothing the next time, and have lost what it held: Linux
-        // tells of a failed write-back once. So nothing is answered until the store is opened again.
+        // After a failure nothing is answered until the store is opened again.
         let done = match counters.failed.get() {
-            Some(error) => Err(error.clone()),
-            None => sync(database, file).map_err(Arc::new),
+            Some(failed) => Err(failed.clone()),
+            None => sync(database, file),
         };
         match &done {
             Ok(()) => {
                 counters.synced.fetch_max(made, Ordering::SeqCst);
             }
-            Err(error) => {
-                let _ = counters.failed.set(error.clone());
+            Err(failed) => {
+                let _ = counters.failed.set(failed.clone());
             }
         }
         for waiter in all {
@@ -117,12 +167,9 @@ fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver
 
 /// sled writes its buffers, and the file reaches the disk: sled's own flush ends in the page cache's
 /// write-back and not in the disk's.
-fn sync(database: &sled::Db, file: &File) -> std::io::Result<()> {
-    database.flush().map_err(|error| match error {
-        sled::Error::Io(error) => error,
-        other => std::io::Error::other(other.to_string()),
-    })?;
-    file.sync_data()
+fn sync(database: &sled::Db, file: &File) -> Result<(), Failed> {
+    database.flush().map_err(Failed::of_sled)?;
+    file.sync_data().map_err(Failed::of_sync)
 }
 
 impl Drop for Durability {

@@ -16,6 +16,9 @@
 
 mod codec;
 mod durable;
+mod open;
+mod records;
 mod store;
 
-pub use store::{OpenError, Sled};
+pub use open::OpenError;
+pub use store::Sled;
