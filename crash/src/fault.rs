@@ -9,21 +9,27 @@ use crate::server::{Server, Trouble, wait};
 
 /// Files cannot grow for a while. The server must say 503 meanwhile, lose nothing, and go on by itself
 /// when there is space again.
-pub(crate) fn full(run: &Run<'_>) -> Result<(), Trouble> {
+pub(crate) fn full(run: &Run<'_>, fill: bool) -> Result<(), Trouble> {
+    let make_full = |server: &Server| match fill {
+        true => server.fill_disk(),
+        false => server.limit_files(Some(32 * 1024)),
+    };
+    let make_space = |server: &Server| match fill {
+        true => server.free_disk(),
+        false => server.limit_files(None),
+    };
     let (mut server, line, mut clients) = run.begin()?;
     let (journal, stop) = (Journal::new(), AtomicBool::new(false));
     let world = World { line: &line, journal: &journal, stop: &stop };
     for _ in 0..3 {
         together(&mut clients, world, || {
             wait(400);
-            let filled = server.limit_files(Some(32 * 1024));
-            wait(1000);
+            let filled = make_full(&server).and_then(|()| until_refused(&journal, &server));
             stop.store(true, Ordering::SeqCst);
             filled
         })?;
         stop.store(false, Ordering::SeqCst);
-        refuses(&journal, &server)?;
-        server.limit_files(None)?;
+        make_space(&server)?;
         recovers(world, &server)?;
         look_after_all(&mut clients, world);
     }
@@ -41,16 +47,14 @@ pub(crate) fn broken(run: &Run<'_>) -> Result<(), Trouble> {
     let (journal, stop) = (Journal::new(), AtomicBool::new(false));
     let world = World { line: &line, journal: &journal, stop: &stop };
     for _ in 0..3 {
-        stop.store(false, Ordering::SeqCst);
         let tracer = together(&mut clients, world, || {
             wait(400);
             let tracer = server.fail_syncs();
-            wait(1000);
+            let tracer = tracer.and_then(|it| until_refused(&journal, &server).map(|()| it));
             stop.store(true, Ordering::SeqCst);
             tracer
         })?;
         stop.store(false, Ordering::SeqCst);
-        refuses(&journal, &server)?;
         drop(tracer);
         server.kill()?;
         journal.died();
@@ -61,14 +65,16 @@ pub(crate) fn broken(run: &Run<'_>) -> Result<(), Trouble> {
     run.judge(&journal, "3 failing disks")
 }
 
-/// The last calls were answered 503: the fault was met, and was answered with the RFC's error.
-fn refuses(journal: &Journal, server: &Server) -> Result<(), Trouble> {
-    let calls = journal.calls();
-    let unavailable = calls.iter().rev().take(100).filter(|call| call.is_unavailable()).count();
-    if unavailable == 0 {
-        return Err(format!("the disk fails and nobody is told: {}", server.log()).into());
+/// Waits until the fault was met often, and answered with the RFC's error.
+fn until_refused(journal: &Journal, server: &Server) -> Result<(), Trouble> {
+    let before = journal.unavailable();
+    for _ in 0..600 {
+        if journal.unavailable() >= before + 200 {
+            return Ok(());
+        }
+        wait(100);
     }
-    Ok(())
+    Err(format!("the disk fails and nobody is told: {}", server.log()).into())
 }
 
 fn recovers(world: World<'_>, server: &Server) -> Result<(), Trouble> {

@@ -121,6 +121,12 @@ impl Journal {
         }
     }
 
+    /// How many calls were answered 503.
+    pub(crate) fn unavailable(&self) -> usize {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().filter(|call| call.is_unavailable()).count()
+    }
+
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -48,8 +48,12 @@ enum Act {
         #[arg(long, default_value_t = 25)]
         kills: u64,
     },
-    /// Fills the disk for a while, three times.
-    Full,
+    /// Lets the server's files grow no more for a while, three times. Needs prlimit.
+    Full {
+        /// Fill the file system of the temporary folder instead: it must be a small one.
+        #[arg(long)]
+        fill: bool,
+    },
     /// Lets the disk's syncs fail, three times. Needs strace.
     Broken,
     /// Presents each code many times at once.
@@ -69,7 +73,7 @@ fn main() -> ExitCode {
     let run = Run { program: &program, storage: &storage, clients, seed, retry_window };
     let done = match act {
         Act::Kill { kills } => kill::run(&run, kills),
-        Act::Full => fault::full(&run),
+        Act::Full { fill } => fault::full(&run, fill),
         Act::Broken => fault::broken(&run),
         Act::Race { codes, racers, two_processes: true } => {
             race::over_two_processes(&run, codes, racers)

@@ -1,6 +1,6 @@
 //! The real `grantor-server` as a process that can be killed.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -146,6 +146,28 @@ impl Server {
             return Err("prlimit failed".into());
         }
         Ok(())
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.path().join("filler")
+    }
+
+    /// Takes all space of the file system that the data folder is on.
+    pub(crate) fn fill_disk(&self) -> Result<(), Trouble> {
+        const MOST: usize = 256;
+        let mut filler = std::fs::File::options().create(true).append(true).open(self.filler())?;
+        let mebibyte = vec![1; 1024 * 1024];
+        for _ in 0..MOST {
+            if filler.write_all(&mebibyte).is_err() {
+                return Ok(());
+            }
+        }
+        Err(format!("the file system has more than {MOST} MiB: give TMPDIR a small one").into())
+    }
+
+    /// Gives the space back.
+    pub(crate) fn free_disk(&self) -> Result<(), Trouble> {
+        Ok(std::fs::remove_file(self.filler())?)
     }
 
     /// Makes every sync of a file fail with an I/O error while the returned tracer lives.
