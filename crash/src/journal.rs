@@ -3,8 +3,9 @@
 //! A call without an answer is either-or: the server did it, or it did not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 /// A position in the order of what happened, as the clients saw it.
 pub(crate) type Tick = u64;
@@ -72,16 +73,27 @@ impl Call {
     }
 }
 
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// All calls of all clients.
 pub(crate) struct Journal {
     ticks: AtomicU64,
     start: Instant,
     calls: Mutex<Vec<Call>>,
+    /// Who waits for the next change to be answered.
+    waiting: Mutex<Option<Thread>>,
 }
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { ticks: AtomicU64::new(0), start: Instant::now(), calls: Mutex::default() }
+        Self {
+            ticks: AtomicU64::new(0),
+            start: Instant::now(),
+            calls: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     fn tick(&self) -> (Tick, u64) {
@@ -94,14 +106,19 @@ impl Journal {
     pub(crate) fn call(&self, wish: Wish, send: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
         let (began, began_at) = self.tick();
         let index = {
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut calls = lock(&self.calls);
             let (ended, ended_at) = (Tick::MAX, u64::MAX);
             calls.push(Call { wish, began, ended, began_at, ended_at, answer: None });
             calls.len() - 1
         };
         let answer = send();
+        let is_change = [Some(Answer::Revoked), Some(Answer::Refused)].contains(&answer)
+            || matches!(answer, Some(Answer::Tokens { .. } | Answer::Client(_)));
+        if is_change && let Some(thread) = lock(&self.waiting).take() {
+            thread.unpark();
+        }
         let (ended, ended_at) = self.tick();
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.calls);
         if let Some(call) = calls.get_mut(index) {
             // Without an answer it goes on until the process is dead.
             if answer.is_some() {
@@ -112,10 +129,16 @@ impl Journal {
         answer
     }
 
+    /// Waits until a change was answered just now: that is when it could be lost.
+    pub(crate) fn await_change(&self) {
+        *lock(&self.waiting) = Some(std::thread::current());
+        std::thread::park_timeout(Duration::from_secs(5));
+    }
+
     /// The process is dead: whatever is not answered is over.
     pub(crate) fn died(&self) {
         let (ended, ended_at) = self.tick();
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.calls);
         for call in calls.iter_mut().rev().filter(|call| call.ended == Tick::MAX) {
             (call.ended, call.ended_at) = (ended, ended_at);
         }
@@ -123,11 +146,11 @@ impl Journal {
 
     /// How many calls were answered 503.
     pub(crate) fn unavailable(&self) -> usize {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = lock(&self.calls);
         calls.iter().filter(|call| call.is_unavailable()).count()
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.calls).clone()
     }
 }

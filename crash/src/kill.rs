@@ -91,6 +91,7 @@ pub(crate) fn run(run: &Run<'_>, kills: u64) -> Result<(), Trouble> {
         let moment = random.random_range(20..600);
         together(&mut clients, world, || {
             wait(moment);
+            journal.await_change();
             stop.store(true, Ordering::SeqCst);
             server.kill()
         })?;
