@@ -85,7 +85,8 @@ fn code(server: &AuthorizationServer) -> Result<String, Trouble> {
     );
     let login = block_on(server.handle(&Request::get(&url)));
     let ticket = login.get("location").and_then(|to| to.split_once("ticket="));
-    let (_, ticket) = ticket.ok_or("the request was refused")?;
+    let refused = || format!("{} {}", login.status, String::from_utf8_lossy(&login.body));
+    let (_, ticket) = ticket.ok_or_else(refused)?;
     let session = Session::new("ann", "session", server.now());
     let failed = |_| "the interaction failed";
     let interaction = block_on(server.resume(ticket)).map_err(failed)?;
