@@ -70,3 +70,16 @@ sabotage *names:
 # The RFC sections that the code cites beside those that the tests cite.
 spec:
     cargo xtask spec
+
+# Kills, full disks, failing disks and races, on each storage. Needs prlimit and strace.
+crash:
+    cargo build -p grantor-server -p grantor-crash
+    for storage in sqlite sled; do \
+        target/debug/grantor-crash kill --kills 25 --storage $storage && \
+        target/debug/grantor-crash kill --kills 10 --storage $storage --retry-window 0 --seed 2 && \
+        target/debug/grantor-crash full --storage $storage && \
+        target/debug/grantor-crash broken --storage $storage && \
+        target/debug/grantor-crash race --codes 2000 --racers 16 --storage $storage || exit 1; \
+    done
+    target/debug/grantor-crash race --codes 2000 --racers 16 --storage memory
+    target/debug/grantor-crash race --codes 200 --racers 16 --two-processes

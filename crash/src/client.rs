@@ -358,13 +358,13 @@ impl Held {
         match dice {
             // A thief has the code.
             10..15 => self.redeem(world),
-            15..25 => {
+            15..35 => {
                 let wish = Wish::Revoke { token: newest.clone() };
                 world.call(wish, || world.line.revoke(&self.app, &newest));
             }
-            25..35 => self.refresh(world, &previous.unwrap_or(newest)),
-            35..45 => self.introspect(world),
-            45..55 => return true,
+            35..45 => self.refresh(world, &previous.unwrap_or(newest)),
+            45..55 => self.introspect(world),
+            55..65 => return true,
             _ => self.refresh(world, &newest),
         }
         false
