@@ -229,6 +229,12 @@ impl Parameters {
         Ok(self)
     }
 
+    /// All of them, as they came.
+    #[cfg(fuzzing)]
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.pairs
+    }
+
     /// Whether any parameter is repeated.
     pub(crate) fn any_repeated(&self) -> bool {
         !self.repeated.is_empty()

@@ -58,6 +58,8 @@ mod endpoint;
 mod env;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod grant;
 mod guard;
 mod http;

@@ -113,7 +113,7 @@ fn presented<'a>(request: &Request, parameters: &'a Parameters) -> Result<Presen
 /// Reads a Basic header. Id and secret are form-encoded inside (RFC 6749 section 2.3.1); clients
 /// that forget to encode agree with those that do, because generated ids and secrets have no
 /// character that encoding would change.
-fn basic(authorization: &[u8]) -> Option<(String, String)> {
+pub(crate) fn basic(authorization: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(authorization).ok()?;
     let (scheme, encoded) = text.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,0 +1,116 @@
+//! A server that the targets share: in memory, with a clock that they move.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use grantor::store::Memory;
+use grantor::{
+    Algorithm, AuthorizationServer, Claims, Client, Environment, GrantType, MasterKey,
+    RandomnessUnavailable, Scope, Secret, SubjectError, SubjectStatus, Subjects, Time,
+};
+use pollster::block_on;
+
+pub const ISSUER: &str = "https://id.example.com";
+pub const CALLBACK: &str = "https://rp.example/cb";
+/// A public client of the host's own.
+pub const SPA: &str = "client_spa";
+/// A confidential one, whom people are asked about.
+pub const WEB: &str = "client_web";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// A clock that is moved by hand, and bytes that are no secret.
+#[derive(Clone)]
+pub struct Bench {
+    now: Arc<AtomicI64>,
+    random: Arc<AtomicU64>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { now: Arc::new(AtomicI64::new(1_700_000_000_000)), random: Arc::default() }
+    }
+
+    pub fn pass(&self, milliseconds: i64) {
+        self.now.fetch_add(milliseconds, Ordering::SeqCst);
+    }
+}
+
+impl Environment for Bench {
+    fn now(&self) -> Time {
+        Time::from_millis(self.now.load(Ordering::SeqCst))
+    }
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessUnavailable> {
+        for chunk in bytes.chunks_mut(8) {
+            let next = self.random.fetch_add(1, Ordering::SeqCst);
+            let mixed = next.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31) ^ next;
+            chunk.copy_from_slice(&mixed.to_be_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+struct Anybody;
+
+#[async_trait]
+impl Subjects for Anybody {
+    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
+        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
+    }
+    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
+        let mut claims = Claims::new();
+        claims.insert("name".into(), "Ann \"Ünï\" <b>".into());
+        Ok(claims)
+    }
+}
+
+pub struct World {
+    pub server: AuthorizationServer,
+    pub store: Memory,
+    pub bench: Bench,
+    /// The secret of [`WEB`].
+    pub secret: Secret,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::at(ISSUER)
+    }
+
+    /// A world of another issuer. All worlds have the same secrets, so that the issuer alone tells what
+    /// is theirs.
+    pub fn at(issuer: &str) -> Self {
+        let (store, bench) = (Memory::new(), Bench::new());
+        let builder = AuthorizationServer::builder(issuer)
+            .store(store.clone())
+            .subjects(Anybody)
+            .master_key(MasterKey::from_bytes([7; 32]))
+            .interaction("/login")
+            .environment(bench.clone());
+        let server = block_on(builder.build()).expect("the server is built");
+        let mut spa = Client::public(SPA, "Single-page app");
+        spa.first_party = true;
+        let mut web = Client::confidential(WEB, "Web app", &Secret::new(""));
+        web.grant_types.push(GrantType::ClientCredentials);
+        web.resources = vec![ISSUER.into()];
+        let mut secret = None;
+        for mut client in [spa, web] {
+            client.redirect_uris = vec![CALLBACK.into()];
+            client.post_logout_redirect_uris = vec!["https://rp.example/bye".into()];
+            client.allowed_origins = vec!["https://rp.example".into()];
+            // The slow keys are somebody else's to try.
+            client.id_token_signed_response_alg = Some(Algorithm::EdDsa);
+            client.scope = Scope::parse("openid profile email offline_access").expect("a scope");
+            let created = block_on(server.clients().create(client)).expect("a client");
+            secret = created.client_secret.or(secret);
+        }
+        Self { server, store, bench, secret: secret.expect("a secret") }
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
