@@ -74,7 +74,7 @@ spec:
 # Kills, full disks, failing disks and races, on each storage. Needs prlimit and strace.
 crash:
     cargo build -p grantor-server -p grantor-crash
-    for storage in sqlite sled; do \
+    @for storage in sqlite sled; do \
         target/debug/grantor-crash kill --kills 25 --storage $storage && \
         target/debug/grantor-crash kill --kills 10 --storage $storage --retry-window 0 --seed 2 && \
         target/debug/grantor-crash full --storage $storage && \
@@ -83,3 +83,19 @@ crash:
     done
     target/debug/grantor-crash race --codes 2000 --racers 16 --storage memory
     target/debug/grantor-crash race --codes 200 --racers 16 --two-processes
+
+# Every fuzz target for some seconds. Needs cargo-fuzz.
+fuzz seconds="5":
+    cd fuzz && cargo fuzz build -s none
+    @for target in $(cd fuzz && cargo fuzz list); do \
+        mkdir -p fuzz/corpus/$target && \
+        echo "fuzz $target" && \
+        (cd fuzz && cargo fuzz run -s none $target corpus/$target seeds/$target -- \
+            -max_total_time={{seconds}} -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 2> target/$target.log) \
+        || { tail -40 fuzz/target/$target.log; exit 1; }; \
+        grep -h -E 'number_of_executed|exec_per_sec' fuzz/target/$target.log || true; \
+    done
+
+# Mutation testing of the modules in .cargo/mutants.toml. Takes some 20 minutes. Needs cargo-mutants.
+mutants:
+    cargo mutants -p grantor -o target/mutants -j 2

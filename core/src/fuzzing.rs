@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::client::authentication::basic;
 use crate::client::Client;
+use crate::client::authentication::basic;
 use crate::client::redirect::{check_origin, check_redirect_uri};
 use crate::env::Time;
 use crate::http::{MAX_BODY, Parameters};

@@ -84,42 +84,20 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use pollster::block_on;
     use serde_json::json;
 
     use super::*;
     use crate::client::Client;
     use crate::grant::GrantId;
-    use crate::keys::{Algorithm, MasterKey};
+    use crate::keys::Algorithm;
     use crate::secret::Secret;
-    use crate::store::Memory;
-    use crate::subject::{Claims, SubjectError, SubjectStatus, Subjects};
     use crate::token::jwt;
-
-    struct Nobody;
-
-    #[async_trait]
-    impl Subjects for Nobody {
-        async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-            Ok(SubjectStatus::Disabled)
-        }
-        async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-            Ok(Claims::new())
-        }
-        async fn token_claims(&self, _: &str) -> Result<Claims, SubjectError> {
-            Ok(Claims::new())
-        }
-    }
 
     /// No configuration mints such a token yet; a leaked key of another deployment would.
     #[test]
     fn a_token_for_another_audience_opens_nothing() {
-        let builder = AuthorizationServer::builder("https://id.example.com")
-            .store(Memory::new())
-            .subjects(Nobody)
-            .master_key(MasterKey::from_bytes([1; 32]));
-        let server = block_on(builder.build()).unwrap();
+        let server = crate::testing::server();
         let mut client = Client::confidential("c", "C", &Secret::new(""));
         client.redirect_uris = vec!["https://rp.example/cb".into()];
         block_on(server.clients().create(client)).unwrap();

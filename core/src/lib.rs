@@ -74,6 +74,8 @@ mod secret;
 mod server;
 pub mod store;
 mod subject;
+#[cfg(test)]
+mod testing;
 mod token;
 
 pub use builder::{BuildError, Builder};

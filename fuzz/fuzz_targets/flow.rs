@@ -21,8 +21,9 @@ enum Act {
     Authorize {
         web: bool,
     },
+    /// The clock moves by quarters of a minute, so that it meets the edges of lifetimes.
     Pass {
-        milliseconds: u32,
+        quarters: u8,
     },
     Redeem {
         code: u8,
@@ -139,9 +140,7 @@ impl Flow<'_> {
                 dead: false,
                 code: authorize(self.world, web),
             }),
-            Act::Pass { milliseconds } => {
-                self.world.bench.pass(i64::from(milliseconds % 200_000));
-            }
+            Act::Pass { quarters } => self.world.bench.pass(i64::from(quarters % 16) * 15_000),
             Act::Redeem { code, web, right } => {
                 of(code, self.grants.len()).into_iter().for_each(|n| self.redeem(n, web, right));
             }

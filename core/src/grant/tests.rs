@@ -55,6 +55,27 @@ fn redeem() -> impl Strategy<Value = Step> {
     })
 }
 
+/// The owner's redemption.
+fn right_redeem() -> Step {
+    Step::Redeem {
+        client: "client_a".into(),
+        redirect_uri: Some("https://rp.example/cb".into()),
+        verifier: Some(CodeVerifier::new(VERIFIER)),
+    }
+}
+
+/// The owner's refresh, by a token that has not expired.
+fn rotating(from: u32) -> Step {
+    Step::Refresh {
+        client: "client_a".into(),
+        from,
+        expires_at: START.plus(Duration::from_secs(4000)),
+        scope: None,
+        rotate: true,
+        retry: RETRY,
+    }
+}
+
 fn refresh() -> impl Strategy<Value = Step> {
     let scope = prop_oneof![
         4 => Just(None),
@@ -266,6 +287,134 @@ proptest! {
             }
         });
     }
+
+    #[test]
+    fn failed_redemptions_leave_the_code_usable(
+        tries in prop::collection::vec((redeem(), 0..2_000_i64), 0..20),
+    ) {
+        let mut grant = grant(true);
+        let mut now = START;
+        for (step, tick) in tries {
+            now = Time::from_millis(now.millis() + tick);
+            if let (Some(next), _) = grant.apply(&step, now) {
+                grant = next;
+            }
+        }
+        if grant.state == State::Approved {
+            let (next, outcome) = grant.apply(&right_redeem(), now);
+            prop_assert!(is_granted(&outcome), "{outcome:?}");
+            prop_assert_eq!(next.map(|next| generation(&next)), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_second_redemption_that_proves_itself_revokes_in_the_same_step(history in history()) {
+        play(true, &history, |before, _, now, _, _| {
+            if let State::Active { .. } = before.state {
+                let (next, outcome) = before.apply(&right_redeem(), now);
+                let revoked = next.expect("the refusal is a write");
+                assert_eq!(revoked.state, State::Revoked);
+                assert_eq!(outcome, Outcome::Reused(Box::new(revoked)));
+            }
+        });
+    }
+
+    #[test]
+    fn parallel_refreshes_make_one_write_and_one_answer(
+        generation in 1..50_u32,
+        since in 61_000..900_000_i64,
+        apart in prop::collection::vec(0..59_000_i64, 1..12),
+    ) {
+        let advanced_at = START;
+        let mut grant = Grant { state: State::Active { generation, advanced_at }, ..grant(true) };
+        let begin = START.millis() + since;
+        let (mut writes, mut answers) = (0, Vec::new());
+        // Whatever the order of their stamps: two processes' clocks differ.
+        for apart in [0].iter().chain(&apart) {
+            let step = rotating(generation);
+            let (next, outcome) = grant.apply(&step, Time::from_millis(begin + apart));
+            writes += u32::from(next.is_some());
+            grant = next.unwrap_or(grant);
+            answers.push(outcome);
+        }
+        prop_assert_eq!(writes, 1);
+        let one = Outcome::Granted(Box::new(grant));
+        prop_assert!(answers.iter().all(|answer| *answer == one));
+    }
+
+    #[test]
+    fn without_rotation_a_refresh_writes_nothing(
+        generation in 1..50_u32,
+        since in prop::collection::vec(0..900_000_i64, 1..12),
+    ) {
+        let advanced_at = START;
+        let grant = Grant { state: State::Active { generation, advanced_at }, ..grant(true) };
+        for since in since {
+            let Step::Refresh { client, from, expires_at, scope, retry, .. } = rotating(generation)
+            else { unreachable!() };
+            let step = Step::Refresh { client, from, expires_at, scope, rotate: false, retry };
+            let (next, outcome) = grant.apply(&step, Time::from_millis(START.millis() + since));
+            prop_assert_eq!(next, None);
+            prop_assert!(is_granted(&outcome));
+        }
+    }
+
+    #[test]
+    fn losing_writes_neither_locks_the_client_out_nor_forks_its_tokens(
+        kept in 0..20_u32,
+        lost in 1..20_u32,
+        since in 61_000..900_000_i64,
+    ) {
+        // A backup has generation `kept`; the client holds a later one, which only we can have signed.
+        let state = match kept {
+            0 => State::Approved,
+            generation => State::Active { generation, advanced_at: START },
+        };
+        let (restored, held) = (Grant { state, ..grant(true) }, kept + lost);
+        let now = Time::from_millis(START.millis() + since);
+        let (next, outcome) = restored.apply(&rotating(held), now);
+        prop_assert!(is_granted(&outcome));
+        let next = next.expect("it catches up");
+        prop_assert_eq!(next.state, State::Active { generation: held + 1, advanced_at: now });
+        // Everything before is old again, and the newest goes on.
+        let later = now.plus(RETRY);
+        prop_assert!(matches!(next.apply(&rotating(held), later).1, Outcome::Reused(_)));
+        prop_assert!(is_granted(&next.apply(&rotating(held + 1), later).1));
+    }
+
+    #[test]
+    fn revoking_twice_is_revoking_once(history in history()) {
+        play(true, &history, |before, _, now, _, _| {
+            let revoke = Step::Revoke { client: None };
+            let (once, outcome) = before.apply(&revoke, now);
+            let once = once.unwrap_or_else(|| before.clone());
+            assert_eq!((once.state, outcome), (State::Revoked, Outcome::Revoked));
+            assert_eq!(once.apply(&revoke, now), (None, Outcome::Revoked));
+        });
+    }
+}
+
+#[test]
+fn a_number_that_no_refresh_token_has_is_no_retry() {
+    let state = State::Active { generation: 1, advanced_at: START };
+    let (next, outcome) = Grant { state, ..grant(true) }.apply(&rotating(0), START);
+    assert_eq!(next.expect("it is a reuse").state, State::Revoked);
+    assert!(matches!(outcome, Outcome::Reused(_)));
+}
+
+#[test]
+fn a_challenge_has_one_spelling_and_prints_none() {
+    let text = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let challenge = Challenge::from_text(text).unwrap();
+    assert_eq!(challenge.to_text(), text);
+    assert_eq!(format!("{challenge:?} {:?}", CodeVerifier::new(VERIFIER)), "[redacted] [redacted]");
+}
+
+#[test]
+fn an_id_prints_as_what_operators_search_for() {
+    let id = grant(true).id;
+    assert_eq!(format!("{id:?}"), id.to_string());
+    assert_eq!(GrantId::from_text(&id.to_string()), Some(id));
 }
 
 #[test]

@@ -24,6 +24,14 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// browsers and servers.
 const MAX_REQUEST: usize = 12 * 1024;
 const VERSION: u8 = 1;
+/// What sealing adds: version, key, id, time, whether it came back, and the tag.
+const SEAL: usize = 1 + 4 + 16 + 8 + 1 + 32;
+
+/// The longest ticket, in base64.
+const MAX_TEXT: usize = match base64::encoded_len(MAX_REQUEST + SEAL, false) {
+    Some(length) => length,
+    None => 0,
+};
 
 /// An opened ticket.
 #[derive(Clone)]
@@ -131,8 +139,7 @@ impl Ticket {
         purpose: Purpose,
         text: &str,
     ) -> Option<Self> {
-        // Sealing adds 62 bytes, base64 a third.
-        if text.len() > (MAX_REQUEST + 62) * 4 / 3 + 3 {
+        if text.len() > MAX_TEXT {
             return None;
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -195,3 +202,6 @@ impl fmt::Debug for Ticket {
         f.write_str("Ticket([redacted])")
     }
 }
+
+#[cfg(test)]
+mod tests;

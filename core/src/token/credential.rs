@@ -112,3 +112,6 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Unopened> {
     *bytes = rest;
     Ok(*taken)
 }
+
+#[cfg(test)]
+mod tests;

@@ -385,3 +385,37 @@ fn a_person_gets_a_page_when_the_server_cannot_answer() {
     assert_eq!(response.status, 413);
     assert!(response.get("content-type").unwrap().starts_with("text/html"));
 }
+
+#[test]
+fn the_pages_know_what_they_show_and_where_they_go_on() {
+    let world = World::new();
+    let ticket = world.ticket(THIRD, &[("login_hint", "ann@example.com")]);
+    let Next::SignIn(pending, _) = world.proceed(&ticket, None) else { panic!("nobody is there") };
+    assert_eq!(pending.client().client_id, THIRD);
+    assert_eq!(pending.destination(), "rp.example");
+    assert_eq!(pending.login_hint(), Some("ann@example.com"));
+    assert_eq!(pending.ticket(), ticket);
+    let asked = match world.proceed(&pending.ticket(), Some(world.session())) {
+        Next::Consent(consent) => consent,
+        other => panic!("no consent is wanted: {other:?}"),
+    };
+    assert_eq!((asked.client().client_id.as_str(), asked.subject()), (THIRD, "ann"));
+    assert_eq!(asked.ticket(), ticket);
+}
+
+#[test]
+fn an_approval_is_an_event_and_a_refusal_is_none_of_that_kind() {
+    let world = World::new();
+    let _ = block_on(consent(&world, &[]).deny()).unwrap();
+    assert!(!world.saw("Approved") && world.saw("DeniedByUser"));
+    world.approve(&world.ticket(THIRD, &[]));
+    assert!(world.saw("Approved"));
+}
+
+#[test]
+fn a_session_prints_whose_it_is_and_not_its_id() {
+    let world = World::new();
+    let session = Session::new("ann", "the cookie", world.server.now());
+    let printed = format!("{session:?}");
+    assert!(printed.contains("ann") && !printed.contains("cookie"), "{printed}");
+}
