@@ -99,3 +99,15 @@ fuzz seconds="5":
 # Mutation testing of the modules in .cargo/mutants.toml. Takes some 20 minutes. Needs cargo-mutants.
 mutants:
     cargo mutants -p grantor -o target/mutants -j 2
+
+# Everything of the above that finds more the longer it runs: hours. Needs what crash, fuzz and mutants need.
+long: mutants
+    cargo build --release -p grantor-server -p grantor-crash
+    @for storage in sqlite sled; do \
+        crash="target/release/grantor-crash --program target/release/grantor-server --storage $storage" && \
+        $crash kill --kills 1500 --seed 3 && \
+        $crash kill --kills 500 --seed 4 --retry-window 0 && \
+        $crash race --codes 100000 --racers 64 || exit 1; \
+    done
+    target/release/grantor-crash --program target/release/grantor-server race --codes 2000 --racers 16 --two-processes
+    just fuzz 330

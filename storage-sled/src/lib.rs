@@ -11,6 +11,10 @@
 //! it has written them, and its flush does not reach the disk's own cache. So all who wait share one
 //! flush and one sync of the database file.
 //!
+//! When the disk is full, every call fails, and the folder is opened again by itself when there is space.
+//! When the disk fails to sync, nobody knows what it holds: then the store refuses everything until it is
+//! opened anew.
+//!
 //! One process holds a folder at a time. sled sees little maintenance; where nothing speaks against it,
 //! choose SQLite (`grantor-sqlite`), which several processes may share.
 

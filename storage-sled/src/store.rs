@@ -267,3 +267,65 @@ impl KeyStore for Sled {
         self.run(|records| records.replace_ring(issuer, &sealed, if_version)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use pollster::block_on;
+
+    use super::*;
+
+    fn issuer() -> Issuer {
+        Issuer::new("https://id.example.com").unwrap()
+    }
+
+    /// A store in which a write has failed, and the records as somebody who still uses them has them.
+    fn failed(folder: &Path, kind: ErrorKind) -> (Sled, Arc<Records>) {
+        let store = Sled::open(folder).unwrap();
+        assert!(block_on(store.replace(&issuer(), b"ring".to_vec(), 0)).unwrap());
+        let records = store.0.records().unwrap();
+        let failure = Failure::Sled(sled::Error::Io(Error::from(kind)));
+        assert!(records.durability.heed::<()>(Err(failure)).is_err());
+        (store, records)
+    }
+
+    #[test]
+    fn a_folder_whose_disk_was_full_is_opened_again_with_what_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, used) = failed(folder.path(), ErrorKind::StorageFull);
+        assert!(block_on(used.durability.wait()).is_err());
+        assert!(block_on(store.load(&issuer())).is_err(), "somebody still has the old one");
+        drop(used);
+        assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, b"ring");
+        assert!(block_on(store.replace(&issuer(), b"next".to_vec(), 1)).unwrap());
+        block_on(store.check()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_again_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, used) = failed(&folder.path().join("sled"), ErrorKind::StorageFull);
+        drop(used);
+        std::fs::rename(folder.path().join("sled"), folder.path().join("away")).unwrap();
+        std::fs::write(folder.path().join("sled"), "a file in the way").unwrap();
+        for _ in 0..2 {
+            let error = block_on(store.load(&issuer())).unwrap_err();
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(why.contains("cannot open the sled database"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_failed_otherwise_is_not_trusted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, used) = failed(folder.path(), ErrorKind::Other);
+        drop(used);
+        for _ in 0..3 {
+            assert!(block_on(store.load(&issuer())).is_err());
+        }
+        drop(store);
+        let store = Sled::open(folder.path()).unwrap();
+        assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, b"ring");
+    }
+}
