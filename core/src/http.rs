@@ -323,7 +323,20 @@ impl Response {
         response
     }
 
-    /// A page. The body must have everything escaped that came from outside.
+    /// A page of the host's in the dress of the engine's: the security headers that a login or consent
+    /// page needs. Everything in `body` that came from outside must be escaped.
+    ///
+    /// The policy allows no script and no content from elsewhere. It does not restrict where forms
+    /// lead: browsers apply `form-action` to every redirect that follows a form, so it would stop
+    /// people on their way back to an application whose callback redirects on.
+    #[must_use]
+    pub fn page(body: impl Into<String>) -> Self {
+        let policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
+                      font-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+        Self::html(200, body).header("content-security-policy", policy)
+    }
+
+    /// A page without a policy. The body must have everything escaped that came from outside.
     #[must_use]
     pub fn html(status: u16, body: impl Into<String>) -> Self {
         let mut response = Self::empty(status)

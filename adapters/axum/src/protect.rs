@@ -58,7 +58,7 @@ impl Protect {
     /// # Errors
     /// The answer to give instead: a challenge, or the answer to a preflight.
     pub async fn admit(&self, parts: &Parts) -> Result<Admitted, Box<Response>> {
-        match self.0.admit(&to_engine(parts, Vec::new())).await {
+        match self.0.admit(&to_engine(parts)).await {
             Admission::Admitted(token, headers) => Ok(Admitted { token: *token, headers }),
             Admission::Answered(response) => Err(Box::new(Reply::from(response).into_response())),
         }

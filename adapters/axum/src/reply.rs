@@ -11,16 +11,10 @@ use axum::response::{IntoResponse, Response};
 pub struct Reply(grantor::Response);
 
 impl Reply {
-    /// A page. Everything in `html` that came from outside must be escaped.
-    ///
-    /// The policy allows no script and no content from elsewhere. It does not restrict where forms
-    /// lead: browsers apply `form-action` to every redirect that follows a form, so it would stop
-    /// people on their way back to an application whose callback redirects on.
+    /// A page: [`grantor::Response::page`]. Everything in `html` that came from outside must be escaped.
     #[must_use]
     pub fn page(html: impl Into<String>) -> Self {
-        let policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
-                      font-src 'self'; frame-ancestors 'none'; base-uri 'none'";
-        Self(grantor::Response::html(200, html).header("content-security-policy", policy))
+        Self(grantor::Response::page(html))
     }
 
     /// The same page with another status.

@@ -76,7 +76,7 @@ impl Serve {
         // Dropped with this future, whatever ends it.
         let mut maintenance = JoinSet::new();
         if let Some(server) = server {
-            maintenance.spawn(maintain(server));
+            maintenance.spawn(grantor_tokio::maintain(server));
         }
         let graceful = GracefulShutdown::new();
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
@@ -181,23 +181,6 @@ async fn accept(
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(None)
         }
-    }
-}
-
-/// Rotates keys and purges ended grants whenever the server says that it is due.
-async fn maintain(server: AuthorizationServer) {
-    loop {
-        // A store that is away now is asked again; requests fail closed meanwhile.
-        // One that panics in a hook of the host is no reason never to rotate keys again.
-        let maintained = tokio::spawn({
-            let server = server.clone();
-            async move { server.maintain().await }
-        });
-        let rest = match maintained.await {
-            Ok(Ok(rest)) => rest,
-            Ok(Err(_)) | Err(_) => Duration::from_secs(10),
-        };
-        tokio::time::sleep(rest.max(Duration::from_millis(50))).await;
     }
 }
 

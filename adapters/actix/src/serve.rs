@@ -1,0 +1,49 @@
+//! Serving with deadlines and maintenance.
+
+use std::fmt::Debug;
+use std::io;
+use std::time::Duration;
+
+use actix_http::{Request, Response};
+use actix_service::IntoServiceFactory;
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Service, ServiceFactory};
+use actix_web::{Error, HttpServer};
+use grantor::AuthorizationServer;
+
+/// How long a client may take to send a request's headers; also how long it may stay idle.
+const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// How long requests in flight may take after the signal to stop, in seconds.
+const GRACE: u64 = 10;
+
+/// Runs the host's bound `HttpServer` until the process gets SIGINT or SIGTERM, with deadlines for
+/// clients that dawdle and the server's maintenance beside it; then finishes what is in flight.
+///
+/// # Errors
+/// When the HTTP server cannot run.
+pub async fn serve<F, I, S, B>(
+    http: HttpServer<F, I, S, B>,
+    server: &AuthorizationServer,
+) -> io::Result<()>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error>,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>>,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let serving = http
+        .client_request_timeout(HEADER_DEADLINE)
+        .keep_alive(HEADER_DEADLINE)
+        .shutdown_timeout(GRACE)
+        .run();
+    // The end of serving ends the maintenance, which has none of its own.
+    tokio::select! {
+        served = serving => served,
+        () = grantor_tokio::maintain(server.clone()) => Ok(()),
+    }
+}

@@ -1,0 +1,54 @@
+//! What the adapters of [Grantor](grantor) share on tokio. A host uses `grantor-axum` or
+//! `grantor-actix`; an adapter for another framework begins here.
+
+use std::time::Duration;
+
+use grantor::{AuthorizationServer, Failure, Request, Response};
+use tracing::Instrument as _;
+
+/// How long a client may take to send its body. The frameworks would wait for ever.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers one request, whatever becomes of it. `request` comes without its body; `body` reads no more
+/// than [`grantor::MAX_BODY`] bytes, and fails when there are more.
+///
+/// The engine works in a task of its own: a client that hangs up cannot tear a redemption in two, and a
+/// panic in a hook of the host becomes an answer instead of a closed socket.
+pub async fn answer<E>(
+    server: &AuthorizationServer,
+    mut request: Request,
+    body: impl Future<Output = Result<Vec<u8>, E>>,
+) -> Response {
+    match tokio::time::timeout(BODY_DEADLINE, body).await {
+        Ok(Ok(body)) => request.body = body,
+        Ok(Err(_)) => return server.failed(&request, Failure::TooLarge).await,
+        Err(_) => return server.failed(&request, Failure::TooSlow).await,
+    }
+    let handling = tokio::spawn({
+        let (server, request) = (server.clone(), request.clone());
+        // Its log lines belong to the request all the same.
+        async move { server.handle(&request).await }.in_current_span()
+    });
+    match handling.await {
+        Ok(response) => response,
+        Err(_) => server.failed(&request, Failure::Crashed).await,
+    }
+}
+
+/// Rotates keys and purges ended grants whenever the server says that it is due. It never returns: run
+/// it beside the host, and drop it with the host.
+pub async fn maintain(server: AuthorizationServer) {
+    loop {
+        // A store that is away now is asked again; requests fail closed meanwhile.
+        // One that panics in a hook of the host is no reason never to rotate keys again.
+        let maintained = tokio::spawn({
+            let server = server.clone();
+            async move { server.maintain().await }
+        });
+        let rest = match maintained.await {
+            Ok(Ok(rest)) => rest,
+            Ok(Err(_)) | Err(_) => Duration::from_secs(10),
+        };
+        tokio::time::sleep(rest.max(Duration::from_millis(50))).await;
+    }
+}
