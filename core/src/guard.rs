@@ -97,7 +97,7 @@ mod tests {
     /// No configuration mints such a token yet; a leaked key of another deployment would.
     #[test]
     fn a_token_for_another_audience_opens_nothing() {
-        let server = crate::testing::server();
+        let server = crate::unit::server();
         let mut client = Client::confidential("c", "C", &Secret::new(""));
         client.redirect_uris = vec!["https://rp.example/cb".into()];
         block_on(server.clients().create(client)).unwrap();

@@ -74,9 +74,11 @@ mod secret;
 mod server;
 pub mod store;
 mod subject;
-#[cfg(test)]
-mod testing;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
+#[cfg(test)]
+mod unit;
 
 pub use builder::{BuildError, Builder};
 pub use client::{

@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::cell::LazyCell;
+use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use grantor::store::TokenStore as _;
@@ -116,7 +117,7 @@ fuzz_target!(|acts: Vec<Act>| {
             flow.play(act);
         }
         // The next flow begins with an empty store.
-        let far = world.server.now().plus(std::time::Duration::from_secs(1 << 34));
+        let far = world.server.now().plus(Duration::from_secs(1 << 34));
         block_on(world.store.purge(far, usize::MAX)).expect("it is purged");
     });
 });
@@ -140,7 +141,7 @@ impl Flow<'_> {
                 dead: false,
                 code: authorize(self.world, web),
             }),
-            Act::Pass { quarters } => self.world.bench.pass(i64::from(quarters % 16) * 15_000),
+            Act::Pass { quarters } => self.world.clock.pass(Duration::from_secs(u64::from(quarters % 16) * 15)),
             Act::Redeem { code, web, right } => {
                 of(code, self.grants.len()).into_iter().for_each(|n| self.redeem(n, web, right));
             }

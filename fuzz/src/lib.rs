@@ -1,10 +1,8 @@
 //! A server that the targets share: in memory, with a clock that they move.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-
 use async_trait::async_trait;
 use grantor::store::Memory;
+use grantor::testing::TestEnvironment;
 use grantor::{
     Algorithm, AuthorizationServer, Claims, Client, Environment, GrantType, MasterKey,
     RandomnessUnavailable, Scope, Secret, SubjectError, SubjectStatus, Subjects, Time,
@@ -19,37 +17,6 @@ pub const SPA: &str = "client_spa";
 pub const WEB: &str = "client_web";
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-/// A clock that is moved by hand, and bytes that are no secret.
-#[derive(Clone)]
-pub struct Bench {
-    now: Arc<AtomicI64>,
-    random: Arc<AtomicU64>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { now: Arc::new(AtomicI64::new(1_700_000_000_000)), random: Arc::default() }
-    }
-
-    pub fn pass(&self, milliseconds: i64) {
-        self.now.fetch_add(milliseconds, Ordering::SeqCst);
-    }
-}
-
-impl Environment for Bench {
-    fn now(&self) -> Time {
-        Time::from_millis(self.now.load(Ordering::SeqCst))
-    }
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessUnavailable> {
-        for chunk in bytes.chunks_mut(8) {
-            let next = self.random.fetch_add(1, Ordering::SeqCst);
-            let mixed = next.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31) ^ next;
-            chunk.copy_from_slice(&mixed.to_be_bytes()[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
 
 struct Anybody;
 
@@ -68,7 +35,7 @@ impl Subjects for Anybody {
 pub struct World {
     pub server: AuthorizationServer,
     pub store: Memory,
-    pub bench: Bench,
+    pub clock: TestEnvironment,
     /// The secret of [`WEB`].
     pub secret: Secret,
 }
@@ -81,13 +48,13 @@ impl World {
     /// A world of another issuer. All worlds have the same secrets, so that the issuer alone tells what
     /// is theirs.
     pub fn at(issuer: &str) -> Self {
-        let (store, bench) = (Memory::new(), Bench::new());
+        let (store, clock) = (Memory::new(), TestEnvironment::new());
         let builder = AuthorizationServer::builder(issuer)
             .store(store.clone())
             .subjects(Anybody)
             .master_key(MasterKey::from_bytes([7; 32]))
             .interaction("/login")
-            .environment(bench.clone());
+            .environment(clock.clone());
         let server = block_on(builder.build()).expect("the server is built");
         let mut spa = Client::public(SPA, "Single-page app");
         spa.first_party = true;
@@ -105,7 +72,7 @@ impl World {
             let created = block_on(server.clients().create(client)).expect("a client");
             secret = created.client_secret.or(secret);
         }
-        Self { server, store, bench, secret: secret.expect("a secret") }
+        Self { server, store, clock, secret: secret.expect("a secret") }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A server with one of everything, whose clock the test moves.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use grantor::grant::{Grant, GrantId, Outcome, Step};
 use grantor::store::{Inserted, KeyStore as _, Memory, Owner, Remembered, StoreError, TokenStore};
+use grantor::testing::TestEnvironment;
 use grantor::{
-    AuthorizationServer, Claims, Client, Environment, Event, Events, GrantType, Issuer, MasterKey,
-    Next, Policy, RandomnessUnavailable, Request, Response, Scope, Secret, Session, SubjectError,
-    SubjectStatus, Subjects, Time,
+    AuthorizationServer, Claims, Client, Event, Events, GrantType, Issuer, MasterKey, Next, Policy,
+    Request, Response, Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -28,30 +28,6 @@ pub(crate) const THIRD: &str = "client_third";
 pub(crate) const SERVICE: &str = "client_service";
 pub(crate) const CALLBACK: &str = "https://rp.example/cb";
 pub(crate) const ORIGIN: &str = "https://rp.example";
-
-/// The clock and the randomness of a test.
-#[derive(Clone)]
-pub(crate) struct Bench {
-    now: Arc<AtomicI64>,
-    random: Arc<AtomicU64>,
-    dry: Arc<AtomicBool>,
-}
-
-impl Environment for Bench {
-    fn now(&self) -> Time {
-        Time::from_millis(self.now.load(Ordering::SeqCst))
-    }
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomnessUnavailable> {
-        if self.dry.load(Ordering::SeqCst) {
-            return Err(RandomnessUnavailable);
-        }
-        for byte in bytes {
-            let next = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst);
-            *byte = (next >> 32) as u8 ^ (next >> 56) as u8;
-        }
-        Ok(())
-    }
-}
 
 /// The host's people: whoever is asked for, unless a test disables them.
 #[derive(Clone, Default)]
@@ -201,7 +177,7 @@ pub(crate) struct World {
     pub(crate) other_secret: Secret,
     pub(crate) service_secret: Secret,
     log: Log,
-    bench: Bench,
+    bench: TestEnvironment,
     memory: Memory,
 }
 
@@ -229,18 +205,15 @@ impl World {
 
     fn on(policy: Policy, memory: Memory) -> Self {
         static SEED: AtomicU64 = AtomicU64::new(42);
-        let bench = Bench {
-            now: Arc::new(AtomicI64::new(1_700_000_000_000)),
-            random: Arc::new(AtomicU64::new(SEED.fetch_add(0x1234_5678_9ABC, Ordering::SeqCst))),
-            dry: Arc::default(),
-        };
+        let seed = SEED.fetch_add(0x1234_5678_9ABC, Ordering::SeqCst);
+        let bench = TestEnvironment::seeded(seed);
         let store = Counting { inner: memory.clone(), ..Counting::default() };
         Self::open(policy, bench, memory, store)
     }
 
     /// The source of randomness runs dry.
     pub(crate) fn run_dry(&self, dry: bool) {
-        self.bench.dry.store(dry, Ordering::SeqCst);
+        self.bench.run_dry(dry);
     }
 
     /// A second process on the same store and the same clock.
@@ -261,7 +234,7 @@ impl World {
         block_on(builder.build()).unwrap()
     }
 
-    fn open(mut policy: Policy, bench: Bench, memory: Memory, store: Counting) -> Self {
+    fn open(mut policy: Policy, bench: TestEnvironment, memory: Memory, store: Counting) -> Self {
         policy.scopes = policy.scopes.union(&Scope::parse("orders:read orders:write").unwrap());
         let (people, log) = (People::default(), Log::default());
         let builder = AuthorizationServer::builder(ISSUER)
@@ -307,11 +280,11 @@ impl World {
     }
 
     pub(crate) fn pass_millis(&self, millis: u64) {
-        self.bench.now.fetch_add(millis as i64, Ordering::SeqCst);
+        self.bench.pass(Duration::from_millis(millis));
     }
 
-    pub(crate) fn step_back(&self, seconds: i64) {
-        self.bench.now.fetch_sub(seconds * 1000, Ordering::SeqCst);
+    pub(crate) fn step_back(&self, seconds: u64) {
+        self.bench.step_back(Duration::from_secs(seconds));
     }
 
     pub(crate) fn events(&self) -> Vec<String> {

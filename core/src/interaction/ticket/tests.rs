@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(crate::testing::server);
+static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(crate::unit::server);
 
 fn seal(purpose: Purpose, request: &str) -> Ticket {
     Ticket::seal(&SERVER, purpose, request, SERVER.now()).unwrap().ok().expect("it fits")

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::server::AuthorizationServer;
 
-static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(crate::testing::server);
+static SERVER: LazyLock<AuthorizationServer> = LazyLock::new(crate::unit::server);
 
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Code), Just(Kind::Refresh)]
@@ -99,7 +99,7 @@ proptest! {
 
     #[test]
     fn a_ring_without_its_key_says_so(credential in credential()) {
-        static OTHER: LazyLock<AuthorizationServer> = LazyLock::new(crate::testing::server);
+        static OTHER: LazyLock<AuthorizationServer> = LazyLock::new(crate::unit::server);
         let opened =
             Credential::open(credential.kind, &seal(&credential), &OTHER.ring(), OTHER.issuer());
         prop_assert_eq!(opened, Err(Unopened::UnknownKey));
