@@ -28,6 +28,9 @@ features:
     cargo check -p grantor --features conformance
     cargo check -p grantor-sqlite
     cargo check -p grantor-sled
+    cargo check -p grantor --features testing
+    cargo check -p grantor-tokio
+    cargo check -p grantor-actix
     cargo check -p grantor-axum
     cargo check -p grantor-axum --features tls
 

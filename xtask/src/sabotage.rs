@@ -23,6 +23,7 @@ struct Sabotage {
 const CORE: &[&str] = &["-p", "grantor", "--lib", "--test", "spec"];
 const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
 const AXUM: &[&str] = &["-p", "grantor-axum", "--test", "serve"];
+const ADAPTERS: &[&str] = &["-p", "grantor-adapter-tests"];
 const SLED: &[&str] = &["-p", "grantor-sled"];
 /// The server's tests take a minute; each change is known to a part of them.
 macro_rules! server {
@@ -512,6 +513,27 @@ const ALL: &[Sabotage] = &[
         from: "let _alone = Lock::alone(data)?;",
         to: "let _alone = Lock::shared(data)?;",
         tests: MOVING,
+    },
+    Sabotage {
+        name: "work for a client as long as it listens",
+        file: "adapters/tokio/src/lib.rs",
+        from: "match handling.await {",
+        to: "drop(handling);\n    match Ok::<_, ()>(server.handle(&request).await) {",
+        tests: ADAPTERS,
+    },
+    Sabotage {
+        name: "let actix take the first of repeated headers",
+        file: "adapters/actix/src/routes.rs",
+        from: "request.headers().get_all(*name).map(",
+        to: "request.headers().get_all(*name).take(1).map(",
+        tests: ADAPTERS,
+    },
+    Sabotage {
+        name: "hide the host's answers from its clients' pages",
+        file: "adapters/actix/src/protect.rs",
+        from: "add_headers(answer.headers_mut(), headers);",
+        to: "drop(headers);",
+        tests: ADAPTERS,
     },
     Sabotage {
         name: "wait minutes for a header",

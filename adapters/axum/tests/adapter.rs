@@ -1,24 +1,18 @@
 //! The adapter moves bytes: what core says is what the wire gets, and a failure is an answer.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "these are tests"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "these are tests")]
 
 use async_trait::async_trait;
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
-use axum::{Extension, Router};
 use grantor::store::Memory;
 use grantor::{
-    AccessToken, AuthorizationServer, Claims, Client, MasterKey, Next, Scope, Session,
-    SubjectError, SubjectStatus, Subjects, Time,
+    AuthorizationServer, Claims, Client, MasterKey, Scope, SubjectError, SubjectStatus, Subjects,
+    Time,
 };
-use grantor_axum::{Bearer, Reply, protect, routes};
+use grantor_axum::{Bearer, Reply, routes};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
@@ -26,18 +20,11 @@ struct People;
 
 #[async_trait]
 impl Subjects for People {
-    async fn status(&self, subject: &str) -> Result<SubjectStatus, SubjectError> {
-        if subject == "panics" {
-            panic!("planted");
-        }
+    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
         Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
     }
-    async fn claims(&self, subject: &str) -> Result<Claims, SubjectError> {
-        // The panic is only reached with a token, so it strikes inside a request.
-        if subject == "ann" {
-            return Ok(Claims::from_iter([("name".to_owned(), "Ann".into())]));
-        }
-        panic!("planted");
+    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
+        Ok(Claims::new())
     }
 }
 
@@ -62,53 +49,6 @@ async fn send(app: &Router, request: Request<Body>) -> Response<Body> {
 
 async fn text(response: Response<Body>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
-}
-
-fn get_with_token(path: &str, token: &str) -> Request<Body> {
-    let request = Request::get(path).header("authorization", format!("Bearer {token}"));
-    request.header("origin", "https://rp.example").body(Body::empty()).unwrap()
-}
-
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-
-/// Walks the flow over the router and returns an access token of `subject`.
-async fn access_token(server: &AuthorizationServer, app: &Router, subject: &str) -> String {
-    let url = format!(
-        "/oauth2/authorize?response_type=code&client_id=client_a&scope=openid+profile\
-         &redirect_uri=https://rp.example/cb&code_challenge={CHALLENGE}&code_challenge_method=S256"
-    );
-    let response = send(app, Request::get(url).body(Body::empty()).unwrap()).await;
-    assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    let location = response.headers()["location"].to_str().unwrap();
-    let ticket = location.split_once("ticket=").unwrap().1;
-    let session = Session::new(subject, "s", server.now());
-    let next = server.resume(ticket).await.unwrap().proceed(Some(session)).await.unwrap();
-    let Next::Done(response) = next else { panic!("{next:?}") };
-    let location = response.get("location").unwrap();
-    let code = location.split_once("code=").unwrap().1.split('&').next().unwrap();
-    let body = format!(
-        "grant_type=authorization_code&code={code}&client_id=client_a&code_verifier={VERIFIER}\
-         &redirect_uri=https://rp.example/cb"
-    );
-    let request = Request::post("/oauth2/token")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(Body::from(body))
-        .unwrap();
-    let response = send(app, request).await;
-    assert_eq!(response.status(), StatusCode::OK);
-    let tokens: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
-    tokens["access_token"].as_str().unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn the_flow_works_over_the_router() {
-    let server = server().await;
-    let app = routes(&server);
-    let token = access_token(&server, &app, "ann").await;
-    let response = send(&app, get_with_token("/oauth2/userinfo", &token)).await;
-    assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
-    assert_eq!(text(response).await, r#"{"name":"Ann","sub":"ann"}"#);
 }
 
 #[tokio::test]
@@ -141,69 +81,6 @@ async fn what_core_answers_is_what_the_wire_gets() {
         }
         assert_eq!(text(response).await.into_bytes(), expected.body);
     }
-}
-
-#[tokio::test]
-async fn a_body_beyond_the_cap_is_refused_with_json() {
-    let app = routes(&server().await);
-    let request = Request::post("/oauth2/token")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("origin", "https://rp.example")
-        .body(Body::from("x".repeat(grantor::MAX_BODY + 1)))
-        .unwrap();
-    let response = send(&app, request).await;
-    assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
-    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(text(response).await.contains("\"error\":\"invalid_request\""));
-}
-
-#[tokio::test]
-async fn a_panic_in_a_hook_of_the_host_is_an_answer() {
-    let server = server().await;
-    let app = routes(&server);
-    let token = access_token(&server, &app, "bob").await;
-    let response = send(&app, get_with_token("/oauth2/userinfo", &token)).await;
-    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let body = text(response).await;
-    assert!(body.contains("server_error") && !body.contains("planted"), "{body}");
-    assert_eq!(access_token(&server, &app, "ann").await.split('.').count(), 3);
-}
-
-#[tokio::test]
-async fn protected_routes_need_a_live_token_with_the_scope() {
-    let server = server().await;
-    let whoami = |Bearer(token): Bearer, _: Extension<AccessToken>| async move {
-        token.subject.unwrap_or_default()
-    };
-    let app = routes(&server)
-        .merge(Router::new().route("/api/me", get(whoami)).layer(protect(&server)))
-        .merge(
-            Router::new()
-                .route("/api/orders", get(whoami))
-                .layer(protect(&server).scope("orders:read")),
-        );
-    let token = access_token(&server, &app, "ann").await;
-    let response = send(&app, get_with_token("/api/me", &token)).await;
-    assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
-    assert_eq!(text(response).await, "ann");
-    let response = send(&app, get_with_token("/api/orders", &token)).await;
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    let challenge = response.headers()["www-authenticate"].to_str().unwrap();
-    assert!(challenge.contains("insufficient_scope") && challenge.contains("orders:read"));
-    for token in ["", "x", "a.b.c"] {
-        let response = send(&app, get_with_token("/api/me", token)).await;
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
-    }
-    let preflight = Request::options("/api/me")
-        .header("origin", "https://rp.example")
-        .header("access-control-request-method", "GET")
-        .header("access-control-request-headers", "authorization,content-type")
-        .body(Body::empty())
-        .unwrap();
-    let response = send(&app, preflight).await;
-    assert_eq!(response.status(), StatusCode::NO_CONTENT);
-    assert_eq!(response.headers()["access-control-allow-origin"], "https://rp.example");
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ proptest! {
 fn a_request_of_the_largest_size_comes_through_and_one_byte_more_does_not() {
     let largest = format!("state={}", "x".repeat(MAX_REQUEST - "state=".len()));
     let sealed = seal(Purpose::Authorization, &largest);
+    assert_eq!(sealed.to_string().len(), MAX_TEXT);
     let opened = open(Purpose::Authorization, &sealed.to_string()).unwrap();
     assert_eq!(opened.query(), largest);
     let larger =

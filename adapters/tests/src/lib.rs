@@ -1,0 +1,127 @@
+//! One host, twice: on axum and on actix, each with a server of its own that has the same clock, the same
+//! randomness and the same keys. Whatever is sent to both must be answered alike.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "these are tests"
+)]
+
+pub mod on_actix;
+pub mod on_axum;
+pub mod wire;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use grantor::store::{KeyStore as _, Memory};
+use grantor::testing::TestEnvironment;
+use grantor::{
+    AuthorizationServer, Claims, Client, GrantType, Issuer, MasterKey, Next, Response, Scope,
+    Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
+};
+use pollster::block_on;
+
+pub const ISSUER: &str = "https://id.example.com";
+pub const CALLBACK: &str = "https://rp.example/cb";
+pub const ORIGIN: &str = "https://rp.example";
+/// A public client of the host's own.
+pub const SPA: &str = "client_spa";
+/// A confidential one, whom people are asked about.
+pub const WEB: &str = "client_web";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// The host's people. One of them breaks the host.
+struct People;
+
+#[async_trait]
+impl Subjects for People {
+    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
+        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
+    }
+    async fn claims(&self, subject: &str) -> Result<Claims, SubjectError> {
+        assert_ne!(subject, "panics", "planted");
+        Ok(Claims::from_iter([("name".to_owned(), format!("{subject} \"Ünï\"").into())]))
+    }
+}
+
+/// A host that is being served on a port of this machine.
+pub struct Host {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub server: AuthorizationServer,
+    pub clock: TestEnvironment,
+    /// The secret of [`WEB`].
+    pub secret: Secret,
+}
+
+impl Host {
+    fn new(name: &'static str, serve: impl FnOnce(TcpListener, AuthorizationServer)) -> Self {
+        // Making RSA keys takes longer than all else, and both must sign alike.
+        static RING: OnceLock<Vec<u8>> = OnceLock::new();
+        let issuer = Issuer::new(ISSUER).unwrap();
+        let build = |memory: Memory, clock: &TestEnvironment| {
+            let builder = AuthorizationServer::builder(ISSUER)
+                .store(memory)
+                .subjects(People)
+                .master_key(MasterKey::from_bytes([7; 32]))
+                .interaction("/login")
+                .environment(clock.clone());
+            block_on(builder.build()).unwrap()
+        };
+        let ring = RING.get_or_init(|| {
+            let memory = Memory::new();
+            build(memory.clone(), &TestEnvironment::new());
+            block_on(memory.load(&issuer)).unwrap().unwrap().sealed
+        });
+        let (memory, clock) = (Memory::new(), TestEnvironment::new());
+        assert!(block_on(memory.replace(&issuer, ring.clone(), 0)).unwrap());
+        let server = build(memory, &clock);
+        let mut spa = Client::public(SPA, "Single-page app");
+        spa.first_party = true;
+        let mut web = Client::confidential(WEB, "Web app", &Secret::new(""));
+        web.grant_types.push(GrantType::ClientCredentials);
+        web.resources = vec![ISSUER.into()];
+        let mut secrets = Vec::new();
+        for mut client in [spa, web] {
+            client.redirect_uris = vec![CALLBACK.into()];
+            client.allowed_origins = vec![ORIGIN.into()];
+            client.scope = Scope::parse("openid profile email offline_access").unwrap();
+            secrets.extend(block_on(server.clients().create(client)).unwrap().client_secret);
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        serve(listener, server.clone());
+        Self { name, address, server, clock, secret: secrets.remove(0) }
+    }
+
+    /// The host on both adapters.
+    pub fn both() -> [Self; 2] {
+        [Self::new("axum", on_axum::serve), Self::new("actix", on_actix::serve)]
+    }
+}
+
+/// What the host does when somebody comes to its login page: the person is signed in and allows
+/// everything.
+pub async fn sign_in(
+    server: &AuthorizationServer,
+    ticket: &str,
+) -> Result<Response, grantor::InteractionError> {
+    let session = Session::new("ann", "session", server.now());
+    Ok(match server.resume(ticket).await?.proceed(Some(session)).await? {
+        Next::Done(response) => response,
+        Next::Consent(consent) => {
+            let scope = consent.scope().clone();
+            consent.approve(&scope).await?
+        }
+        Next::SignIn(pending, why) => {
+            let who = &pending.client().client_name;
+            Response::page(format!("<p>{who} wants you to sign in: {why:?}"))
+        }
+    })
+}
