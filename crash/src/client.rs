@@ -262,8 +262,14 @@ impl Client {
 
     /// Looks after what it held, and goes on using the server until it is stopped.
     pub(crate) fn live(&mut self, world: World<'_>) {
-        for n in 0..self.held.len() {
-            self.look_after(world, n);
+        // Not all of it each time, or a life that is cut short consists of nothing else.
+        for _ in 0..2.min(self.held.len()) {
+            let n = self.random.random_range(0..self.held.len());
+            let is_dead = self.look_after(world, n);
+            // Some of the dead are kept: they must not come back.
+            if is_dead && self.random.random_ratio(2, 3) {
+                self.held.swap_remove(n);
+            }
         }
         while !world.stop.load(Ordering::SeqCst) {
             self.act(world);
@@ -273,7 +279,7 @@ impl Client {
     /// Asks for the state of everything that it holds.
     pub(crate) fn look_after_all(&mut self, world: World<'_>) {
         for n in 0..self.held.len() {
-            self.look_after(world, n);
+            let _ = self.look_after(world, n);
         }
         if let Some(app) = &self.app {
             let wish = Wish::UseClient { client_id: app.client_id.clone() };
@@ -281,16 +287,15 @@ impl Client {
         }
     }
 
-    fn look_after(&mut self, world: World<'_>, n: usize) {
-        let Some(held) = self.held.get_mut(n) else { return };
+    /// Asks for the state of a grant; whether it was refused.
+    fn look_after(&mut self, world: World<'_>, n: usize) -> bool {
+        let Some(held) = self.held.get_mut(n) else { return true };
         held.introspect(world);
-        match &held.tokens {
+        let answer = match held.tokens.clone() {
             None => held.redeem(world),
-            Some((newest, _)) => {
-                let newest = newest.clone();
-                held.refresh(world, &newest);
-            }
-        }
+            Some((newest, _)) => held.refresh(world, &newest),
+        };
+        answer == Some(Answer::Refused)
     }
 
     fn act(&mut self, world: World<'_>) {
@@ -348,32 +353,32 @@ impl Held {
     /// Does something with the grant; true when the client lets go of it.
     fn act(&mut self, world: World<'_>, dice: u32) -> bool {
         let Some((newest, previous)) = self.tokens.clone() else {
-            if dice < 30 {
-                self.redeem_twice_at_once(world);
-            } else {
-                self.redeem(world);
+            match dice {
+                ..30 => self.redeem_twice_at_once(world),
+                _ => drop(self.redeem(world)),
             }
             return false;
         };
         match dice {
             // A thief has the code.
-            10..15 => self.redeem(world),
+            10..15 => drop(self.redeem(world)),
             15..35 => {
                 let wish = Wish::Revoke { token: newest.clone() };
                 world.call(wish, || world.line.revoke(&self.app, &newest));
             }
-            35..45 => self.refresh(world, &previous.unwrap_or(newest)),
+            35..45 => drop(self.refresh(world, &previous.unwrap_or(newest))),
             45..55 => self.introspect(world),
             55..65 => return true,
-            _ => self.refresh(world, &newest),
+            _ => drop(self.refresh(world, &newest)),
         }
         false
     }
 
-    fn redeem(&mut self, world: World<'_>) {
+    fn redeem(&mut self, world: World<'_>) -> Option<Answer> {
         let wish = Wish::Redeem { code: self.code.clone() };
         let answer = world.call(wish, || world.line.redeem(&self.app, &self.code));
-        self.take(None, answer);
+        self.take(None, answer.clone());
+        answer
     }
 
     fn redeem_twice_at_once(&mut self, world: World<'_>) {
@@ -390,10 +395,11 @@ impl Held {
         }
     }
 
-    fn refresh(&mut self, world: World<'_>, token: &str) {
+    fn refresh(&mut self, world: World<'_>, token: &str) -> Option<Answer> {
         let wish = Wish::Refresh { token: token.to_owned() };
         let answer = world.call(wish, || world.line.refresh(&self.app, token));
-        self.take(Some(token), answer);
+        self.take(Some(token), answer.clone());
+        answer
     }
 
     fn introspect(&self, world: World<'_>) {
