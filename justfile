@@ -60,7 +60,7 @@ unit:
 
 # Real clients and a real browser. Needs Node, Python and Chromium.
 e2e:
-    cargo build -p grantor-server
+    cargo build -p grantor-server -p grantor-example-embed-axum -p grantor-example-embed-actix
     cd e2e && npm ci --no-audit --no-fund
     cd e2e && python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
     cargo build --manifest-path e2e/openidconnect/Cargo.toml

@@ -79,14 +79,8 @@ where
                 }
             };
             request.extensions_mut().insert(*token);
-            let asked = request.request().clone();
-            // An error of the host's handler is an answer too, which the client's page may read.
-            let mut answer = match inner.call(request).await {
-                Ok(answer) => answer.map_into_left_body(),
-                Err(error) => ServiceResponse::from_err(error, asked)
-                    .map_into_boxed_body()
-                    .map_into_right_body(),
-            };
+            // The request is handed on whole: scopes within count on being its only owner.
+            let mut answer = inner.call(request).await?.map_into_left_body();
             add_headers(answer.headers_mut(), headers);
             Ok(answer)
         })

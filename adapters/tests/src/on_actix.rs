@@ -37,7 +37,7 @@ pub fn serve(listener: TcpListener, server: AuthorizationServer) {
                     .service(
                         web::resource("/api/me").wrap(protect(&engine)).route(web::get().to(me)),
                     )
-                    .service(web::resource("/api/orders").wrap(orders).route(web::get().to(me)))
+                    .service(web::scope("/api").wrap(orders).route("/orders", web::get().to(me)))
             });
             let http = http.workers(2).disable_signals().listen(listener).unwrap();
             grantor_actix::serve(http, &server).await.unwrap();
