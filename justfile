@@ -87,6 +87,10 @@ crash:
     target/debug/grantor-crash race --codes 2000 --racers 16 --storage memory
     target/debug/grantor-crash race --codes 200 --racers 16 --two-processes
 
+# Thousands of connections that send half a request, to each adapter.
+slow:
+    cargo run -q -p grantor-adapter-tests
+
 # Every fuzz target for some seconds. Needs cargo-fuzz.
 fuzz seconds="5":
     cd fuzz && cargo fuzz build -s none

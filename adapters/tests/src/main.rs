@@ -1,0 +1,69 @@
+//! Two thousand connections that send half a header, or half a body, to each adapter: all are closed by
+//! the deadline, and honest requests are answered meanwhile. It takes as long as the deadline.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use grantor_adapter_tests::Host;
+use grantor_adapter_tests::wire::{request, send};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const CONNECTIONS: usize = 2000;
+const HONEST: usize = 100;
+/// More than any deadline of the adapters.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const HALVES: [&str; 3] = [
+    "POST /oauth2/token HTTP/1.1\r\nhost: x\r\nx-slow: ",
+    "GET /oauth2/authorize HT",
+    "POST /oauth2/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+     content-length: 100\r\n\r\ngrant_type=",
+];
+
+/// Sends half of something; whether the server ended the connection.
+async fn dawdle(address: SocketAddr, half: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return true };
+    if stream.write_all(half.as_bytes()).await.is_err() {
+        return true;
+    }
+    let mut answer = Vec::new();
+    // An error is an end, too.
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.is_ok()
+}
+
+/// Whether all slow connections were closed and all honest requests answered.
+async fn strain(host: Host) -> bool {
+    let address = host.address;
+    let mut dawdlers: JoinSet<bool> = (0..CONNECTIONS)
+        .filter_map(|n| HALVES.get(n % HALVES.len()))
+        .map(|half| dawdle(address, half))
+        .collect();
+    let honest = tokio::task::spawn_blocking(move || {
+        let metadata = request("GET", "/.well-known/openid-configuration", &[], b"");
+        let answers = (0..HONEST).map(|_| send(address, &metadata));
+        answers.flatten().filter(|answer| answer.status == 200).count()
+    });
+    let answered = honest.await.unwrap();
+    let mut closed = 0;
+    while let Some(ended) = dawdlers.join_next().await {
+        closed += usize::from(ended.unwrap());
+    }
+    println!(
+        "{}: {closed} of {CONNECTIONS} slow connections were closed, {answered} of {HONEST} honest \
+         requests answered",
+        host.name
+    );
+    closed == CONNECTIONS && answered == HONEST
+}
+
+#[tokio::main]
+async fn main() {
+    let [axum, actix] = Host::both();
+    let (axum, actix) = tokio::join!(strain(axum), strain(actix));
+    std::process::exit(i32::from(!(axum && actix)));
+}
