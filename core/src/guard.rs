@@ -2,12 +2,18 @@
 
 use std::borrow::Cow;
 
+use serde_json::json;
+
 use crate::endpoint::userinfo::bearer;
-use crate::endpoint::{Call, cors};
+use crate::endpoint::{Call, cors, jwks};
 use crate::error::Misdeed;
 use crate::http::{Request, Response};
+use crate::issuer::Issuer;
 use crate::server::AuthorizationServer;
 use crate::token::access_token::{self, AccessToken, Live};
+
+/// Where a resource's metadata begins (RFC 9728 section 3).
+const METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// Checks the access tokens of requests to the host's own API: signature, type, audience, expiry,
 /// scope, and that grant, client and subject still stand, so that a revocation bites at once.
@@ -18,6 +24,15 @@ use crate::token::access_token::{self, AccessToken, Live};
 pub struct Guard {
     server: AuthorizationServer,
     scopes: Vec<String>,
+    resource: Option<Issuer>,
+}
+
+/// A resource that cannot be protected.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the resource {resource:?} cannot be protected: {why}")]
+pub struct ResourceError {
+    resource: String,
+    why: &'static str,
 }
 
 /// What the guard says to a request.
@@ -34,7 +49,7 @@ impl Guard {
     /// A guard that wants a valid token.
     #[must_use]
     pub fn new(server: &AuthorizationServer) -> Self {
-        Self { server: server.clone(), scopes: Vec::new() }
+        Self { server: server.clone(), scopes: Vec::new(), resource: None }
     }
 
     /// The guard wants this scope too.
@@ -42,6 +57,55 @@ impl Guard {
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
+    }
+
+    /// The guard stands before this resource (RFC 9728): an absolute URL without query, fragment or a
+    /// slash at its end, which is one of [`crate::Policy::apis`]. Tokens must be meant for it, and not
+    /// only for the server, and challenges lead to [`Guard::metadata`], where a client learns whom to ask.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or that no token is meant for it.
+    pub fn resource(mut self, url: &str) -> Result<Self, ResourceError> {
+        let fail = |why| ResourceError { resource: url.to_owned(), why };
+        let resource = Issuer::new(url).map_err(|error| fail(error.why()))?;
+        if !self.server.policy().apis.iter().any(|api| api == url) {
+            return Err(fail("no token is meant for it: add it to the policy's `apis`"));
+        }
+        self.resource = Some(resource);
+        Ok(self)
+    }
+
+    /// The path where [`Guard::metadata`] is to be answered, from the root of the resource's host (RFC
+    /// 9728 section 3.1). `None` without [`Guard::resource`].
+    #[must_use]
+    pub fn metadata_path(&self) -> Option<String> {
+        self.resource.as_ref().map(|resource| format!("{METADATA}{}", resource.path()))
+    }
+
+    /// The resource's metadata (RFC 9728 section 2), for everyone.
+    #[must_use]
+    pub fn metadata(&self, request: &Request) -> Response {
+        let call = Call::new(&self.server, request);
+        jwks::for_everyone(&call, || {
+            json!({
+                "resource": self.resource.as_ref().map(Issuer::as_str),
+                "authorization_servers": [self.server.issuer().as_str()],
+                "scopes_supported": self.scopes,
+                "bearer_methods_supported": ["header"],
+            })
+        })
+    }
+
+    /// Says in the challenge where the metadata is (RFC 9728 section 5.1).
+    fn lead_to_metadata(&self, response: &mut Response) {
+        let (Some(resource), Some(path)) = (&self.resource, self.metadata_path()) else { return };
+        let challenges =
+            response.headers.iter_mut().filter(|(name, _)| *name == "www-authenticate");
+        for (_, challenge) in challenges {
+            let separator = if challenge.contains(' ') { "," } else { "" };
+            let url = format!("{}{path}", resource.origin());
+            *challenge = format!("{challenge}{separator} resource_metadata=\"{url}\"").into();
+        }
     }
 
     /// Judges a request by its headers; the body is not looked at.
@@ -60,7 +124,8 @@ impl Guard {
                 Admission::Admitted(Box::new(token), exposed.headers)
             }
             Err(misdeed) => {
-                let response = call.conclude(Err(misdeed));
+                let mut response = call.conclude(Err(misdeed));
+                self.lead_to_metadata(&mut response);
                 let response = cors::expose(&self.server, request, client, response).await;
                 Admission::Answered(response)
             }
@@ -71,7 +136,10 @@ impl Guard {
         let token = bearer(call.request)?.ok_or(Misdeed::TokenMissing)?;
         let Live { token, client } = access_token::live(&self.server, &token, call.now).await?;
         call.client = Some(client);
-        let accepted = self.server.policy().audience(self.server.issuer());
+        let accepted = match &self.resource {
+            Some(resource) => vec![resource.as_str().to_owned()],
+            None => self.server.policy().audience(self.server.issuer()),
+        };
         if !token.audience.iter().any(|audience| accepted.contains(audience)) {
             return Err(Misdeed::TokenInvalid("it is meant for another audience"));
         }

@@ -103,6 +103,12 @@ pub struct IssuerError {
     why: &'static str,
 }
 
+impl IssuerError {
+    pub(crate) fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

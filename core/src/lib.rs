@@ -87,7 +87,7 @@ pub use client::{
 };
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
 pub use event::{Event, Events};
-pub use guard::{Admission, Guard};
+pub use guard::{Admission, Guard, ResourceError};
 pub use http::{MAX_BODY, MAX_QUERY, Method, Request, Response};
 pub use interaction::{
     Consent, Interaction, InteractionError, Next, Pending, Session, SignInReason,

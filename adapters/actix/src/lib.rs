@@ -28,7 +28,7 @@ mod reply;
 mod routes;
 mod serve;
 
-pub use protect::{Bearer, Protect, ProtectService, protect};
+pub use protect::{Bearer, Protect, ProtectService, TokenClaims, protect};
 pub use reply::Reply;
 pub use routes::routes;
 pub use serve::serve;

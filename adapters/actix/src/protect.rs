@@ -6,9 +6,12 @@ use std::rc::Rc;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::error::ErrorInternalServerError;
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::web::{ServiceConfig, route};
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
-use grantor::{AccessToken, Admission, AuthorizationServer, Guard};
+use grantor::{AccessToken, Admission, AuthorizationServer, Guard, ResourceError};
+use serde::de::DeserializeOwned;
 
 use crate::Reply;
 use crate::reply::add_headers;
@@ -30,6 +33,29 @@ impl Protect {
     #[must_use]
     pub fn scope(self, scope: impl Into<String>) -> Self {
         Self(self.0.scope(scope))
+    }
+}
+
+impl Protect {
+    /// The routes are this resource: see [`Guard::resource`]. Configure the host's app with
+    /// [`Protect::metadata`].
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or that no token is meant for it.
+    pub fn resource(self, url: &str) -> Result<Self, ResourceError> {
+        Ok(Self(self.0.resource(url)?))
+    }
+
+    /// The route of the resource's metadata (RFC 9728); none without [`Protect::resource`].
+    pub fn metadata(&self) -> impl FnOnce(&mut ServiceConfig) + Clone + use<> {
+        let guard = self.0.clone();
+        move |config| {
+            let Some(path) = guard.metadata_path() else { return };
+            let answer = move |request: HttpRequest| {
+                ready(Reply::from(guard.metadata(&to_engine(&request))))
+            };
+            config.route(&path, route().to(answer));
+        }
     }
 }
 
@@ -91,13 +117,40 @@ where
 #[derive(Clone, Debug)]
 pub struct Bearer(pub AccessToken);
 
+impl Bearer {
+    fn of(request: &HttpRequest) -> Result<Self, Error> {
+        let token = request.extensions().get::<AccessToken>().cloned();
+        token.map(Bearer).ok_or_else(|| bare(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+/// A status, and no word to whoever asks.
+fn bare(status: StatusCode) -> Error {
+    InternalError::from_response(status, HttpResponse::new(status)).into()
+}
+
 impl FromRequest for Bearer {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     /// A route that forgot the middleware refuses everybody: 500, since the mistake is the host's.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = request.extensions().get::<AccessToken>().cloned();
-        ready(token.map(Bearer).ok_or_else(|| ErrorInternalServerError("unprotected")))
+        ready(Self::of(request))
+    }
+}
+
+/// The claims of the access token, as a type of the host's own: [`AccessToken::claims_as`].
+#[derive(Clone, Copy, Debug)]
+pub struct TokenClaims<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for TokenClaims<T> {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    /// A token without these claims opens nothing here: 403.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Bearer::of(request).and_then(|Bearer(token)| {
+            token.claims_as().map(TokenClaims).map_err(|_| bare(StatusCode::FORBIDDEN))
+        }))
     }
 }

@@ -29,7 +29,7 @@ mod reply;
 mod routes;
 mod serve;
 
-pub use protect::{Admitted, Bearer, Protect, ProtectService, protect};
+pub use protect::{Admitted, Bearer, Protect, ProtectService, TokenClaims, protect};
 pub use reply::Reply;
 pub use routes::routes;
 pub use serve::{Serve, serve};

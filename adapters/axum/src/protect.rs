@@ -5,11 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use grantor::{AccessToken, Admission, AuthorizationServer, Guard};
+use axum::routing::any;
+use grantor::{AccessToken, Admission, AuthorizationServer, Guard, ResourceError};
+use serde::de::DeserializeOwned;
 use tower::{Layer, Service, ServiceExt as _};
 
 use crate::Reply;
@@ -32,6 +35,27 @@ impl Protect {
     #[must_use]
     pub fn scope(self, scope: impl Into<String>) -> Self {
         Self(self.0.scope(scope))
+    }
+}
+
+impl Protect {
+    /// The routes are this resource: see [`Guard::resource`]. Merge [`Protect::metadata`] at the root of
+    /// the host's app.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or that no token is meant for it.
+    pub fn resource(self, url: &str) -> Result<Self, ResourceError> {
+        Ok(Self(self.0.resource(url)?))
+    }
+
+    /// The route of the resource's metadata (RFC 9728); none without [`Protect::resource`].
+    pub fn metadata<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let Some(path) = self.0.metadata_path() else { return Router::new() };
+        let guard = self.0.clone();
+        let answer = move |request: Request| async move {
+            Reply::from(guard.metadata(&to_engine(&request.into_parts().0)))
+        };
+        Router::new().route(&path, any(answer))
     }
 }
 
@@ -120,5 +144,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
         let token = parts.extensions.get::<AccessToken>().cloned();
         token.map(Bearer).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// The claims of the access token, as a type of the host's own: [`AccessToken::claims_as`].
+#[derive(Clone, Copy, Debug)]
+pub struct TokenClaims<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for TokenClaims<T> {
+    type Rejection = StatusCode;
+
+    /// A token without these claims opens nothing here: 403.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let Bearer(token) = Bearer::from_request_parts(parts, state).await?;
+        token.claims_as().map(TokenClaims).map_err(|_| StatusCode::FORBIDDEN)
     }
 }

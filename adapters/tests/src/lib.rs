@@ -21,14 +21,16 @@ use async_trait::async_trait;
 use grantor::store::{KeyStore as _, Memory};
 use grantor::testing::TestEnvironment;
 use grantor::{
-    AuthorizationServer, Claims, Client, GrantType, Issuer, MasterKey, Next, Response, Scope,
-    Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
+    AuthorizationServer, Claims, Client, GrantType, Issuer, MasterKey, Next, Policy, Response,
+    Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
 
 pub const ISSUER: &str = "https://id.example.com";
 pub const CALLBACK: &str = "https://rp.example/cb";
 pub const ORIGIN: &str = "https://rp.example";
+/// The host's own API, as clients know it.
+pub const API: &str = "https://id.example.com/api";
 /// A public client of the host's own.
 pub const SPA: &str = "client_spa";
 /// A confidential one, whom people are asked about.
@@ -66,11 +68,14 @@ impl Host {
         static RING: OnceLock<Vec<u8>> = OnceLock::new();
         let issuer = Issuer::new(ISSUER).unwrap();
         let build = |memory: Memory, clock: &TestEnvironment| {
+            let mut policy = Policy::default();
+            policy.apis = vec![API.into()];
             let builder = AuthorizationServer::builder(ISSUER)
                 .store(memory)
                 .subjects(People)
                 .master_key(MasterKey::from_bytes([7; 32]))
                 .interaction("/login")
+                .policy(policy)
                 .environment(clock.clone());
             block_on(builder.build()).unwrap()
         };

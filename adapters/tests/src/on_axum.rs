@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use grantor::AuthorizationServer;
-use grantor_axum::{Bearer, Reply, protect, routes};
+use grantor_axum::{Bearer, Reply, TokenClaims, protect, routes};
 
 #[derive(serde::Deserialize)]
 struct Visit {
@@ -20,17 +20,35 @@ async fn login(
     Ok(crate::sign_in(&server, &visit.ticket).await?.into())
 }
 
+/// What every access token says, in a type of the host's own.
+#[derive(serde::Deserialize)]
+struct Claims {
+    client_id: String,
+}
+
+async fn client(TokenClaims(claims): TokenClaims<Claims>) -> String {
+    claims.client_id
+}
+
+async fn needs_more(_: TokenClaims<Visit>) {}
+
 async fn me(Bearer(token): Bearer) -> String {
     token.subject.unwrap_or_default()
 }
 
 /// Serves until the process ends.
 pub fn serve(listener: TcpListener, server: AuthorizationServer) {
+    let api = protect(&server).resource(crate::API).unwrap();
+    let mine = Router::new()
+        .route("/api/me", get(me))
+        .route("/api/client", get(client))
+        .route("/api/more", get(needs_more));
     let orders = Router::new().route("/api/orders", get(me));
     let app = Router::new()
         .route("/login", get(login))
-        .merge(Router::new().route("/api/me", get(me)).layer(protect(&server)))
-        .merge(orders.layer(protect(&server).scope("orders:read")))
+        .merge(api.metadata())
+        .merge(mine.layer(api.clone()))
+        .merge(orders.layer(api.scope("orders:read")))
         .merge(routes(&server))
         .with_state(server.clone());
     listener.set_nonblocking(true).unwrap();

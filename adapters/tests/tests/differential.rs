@@ -7,6 +7,15 @@ use grantor_adapter_tests::{CALLBACK, CHALLENGE, Host, ORIGIN, SPA, VERIFIER, WE
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+const PROTECTED: [&str; 6] = [
+    "/oauth2/userinfo",
+    "/api/me",
+    "/api/orders",
+    "/api/client",
+    "/api/more",
+    "/.well-known/oauth-protected-resource/api",
+];
+
 /// A client that remembers what it was given, and now and then gets it wrong.
 struct Client {
     random: StdRng,
@@ -180,7 +189,7 @@ impl Client {
                 self.post(&path, headers, more, parameters)
             }
             80..90 => {
-                let path = self.one_of(&["/oauth2/userinfo", "/api/me", "/api/orders"]).to_owned();
+                let path = self.one_of(&PROTECTED).to_owned();
                 let token = self.recent(|client| &client.access_tokens);
                 let scheme = self.one_of(&["Bearer", "bearer", "Basic", ""]).to_owned();
                 for _ in 0..self.random.random_range(0..3) {

@@ -48,6 +48,25 @@ fn the_flow_works() {
 }
 
 #[test]
+fn the_hosts_api_says_whom_to_ask_and_reads_claims_in_its_own_type() {
+    for host in Host::both() {
+        let get = |target: &str, headers: &[(&str, &str)]| {
+            send(host.address, &request("GET", target, headers, b"")).unwrap()
+        };
+        let challenge = get("/api/me", &[]);
+        let path = "/.well-known/oauth-protected-resource/api";
+        let expected = format!("Bearer resource_metadata=\"https://id.example.com{path}\"");
+        assert_eq!(challenge.header("www-authenticate"), Some(&*expected), "{}", host.name);
+        let metadata = get(path, &[]);
+        assert_eq!(metadata.json()["resource"], grantor_adapter_tests::API, "{}", host.name);
+        let tokens = block_on(host.server.test_client(SPA).sign_in_as("ann")).unwrap();
+        let bearer = [("authorization", &*tokens.bearer())];
+        assert_eq!(get("/api/client", &bearer).text(), SPA, "{}", host.name);
+        assert_eq!(get("/api/more", &bearer).status, 403, "{}", host.name);
+    }
+}
+
+#[test]
 fn a_panic_in_a_hook_of_the_host_is_an_answer_and_the_host_goes_on() {
     for host in Host::both() {
         let tokens = block_on(host.server.test_client(SPA).sign_in_as("panics")).unwrap();

@@ -64,6 +64,15 @@ impl AccessToken {
         Some((token, id))
     }
 
+    /// The claims as a type of the host's own, such as one with the claims that it adds by
+    /// [`crate::Subjects::token_claims`].
+    ///
+    /// # Errors
+    /// When a claim is missing or of another type.
+    pub fn claims_as<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(Value::Object(self.claims.clone()))
+    }
+
     fn issued_at(&self) -> Time {
         Time::from_secs(self.claims.get("iat").and_then(Value::as_i64).unwrap_or(0))
     }

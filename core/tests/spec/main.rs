@@ -26,4 +26,5 @@ mod rfc7009;
 mod rfc7636;
 mod rfc7662;
 mod rfc9700;
+mod rfc9728;
 mod support;
