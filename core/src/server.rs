@@ -389,3 +389,6 @@ pub enum MaintenanceError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -230,3 +230,10 @@ impl Keys {
         Err(KeyError::Contended)
     }
 }
+
+/// The same keys, sealed for each of these issuers: making RSA keys takes longer than all else in a test.
+#[cfg(test)]
+pub(crate) fn sealed_for(issuers: &[Issuer], master: &MasterKey) -> Vec<Vec<u8>> {
+    let ring = Ring::create(&crate::env::SystemEnvironment, Time::EPOCH).expect("keys");
+    issuers.iter().map(|issuer| ring.seal(master, issuer).expect("it is sealed")).collect()
+}
