@@ -18,7 +18,7 @@ use crate::subject::Subjects;
 pub struct Builder {
     issuer: String,
     interaction: String,
-    logout_page: String,
+    logout_page: Option<String>,
     clients: Option<Arc<dyn ClientStore>>,
     tokens: Option<Arc<dyn TokenStore>>,
     keys: Option<Arc<dyn KeyStore>>,
@@ -62,7 +62,7 @@ impl Builder {
         Self {
             issuer: issuer.to_owned(),
             interaction: "/login".to_owned(),
-            logout_page: "/logout".to_owned(),
+            logout_page: None,
             clients: None,
             tokens: None,
             keys: None,
@@ -118,10 +118,12 @@ impl Builder {
         Self { interaction: path.to_owned(), ..self }
     }
 
-    /// Where the host asks people whether to sign out: a path from the root of the issuer's host,
-    /// `/logout` by default. `?ticket=` is appended; see [`AuthorizationServer::resume_logout`].
+    /// Where the host asks people whether to sign out, when applications may send them there (OpenID
+    /// Connect RP-Initiated Logout): a path from the root of the issuer's host, to which `?ticket=` is
+    /// appended; see [`AuthorizationServer::resume_logout`]. Without it there is no end session
+    /// endpoint.
     pub fn logout_page(self, path: &str) -> Self {
-        Self { logout_page: path.to_owned(), ..self }
+        Self { logout_page: Some(path.to_owned()), ..self }
     }
 
     /// Where events go.
@@ -157,7 +159,7 @@ impl Builder {
         let missing = |part, method| BuildError::Missing { part, method };
         let issuer = Issuer::new(&self.issuer)?;
         self.policy.check().map_err(BuildError::Policy)?;
-        for page in [&self.interaction, &self.logout_page] {
+        for page in std::iter::once(&self.interaction).chain(&self.logout_page) {
             let is_path = page.starts_with('/')
                 && !page.starts_with("//")
                 && page.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\".contains(&b));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::client::Client;
 use crate::client::authentication::basic;
 use crate::client::redirect::{check_origin, check_redirect_uri};
+use crate::endpoint::authorize::PARAMETERS;
 use crate::env::Time;
 use crate::http::{MAX_BODY, Parameters};
 use crate::interaction::ticket::{Purpose, Ticket};
@@ -78,6 +79,9 @@ pub fn open_credential(server: &AuthorizationServer, is_code: bool, text: &str) 
     let opened = Credential::open(kind(is_code), text, &server.ring(), server.issuer());
     opened.ok().map(|opened| (opened.handle, opened.number, opened.expires_at))
 }
+
+/// The parameters of an authorization request.
+pub const AUTHORIZATION: &[&str] = &PARAMETERS;
 
 /// Seals a request into a ticket.
 #[must_use]

@@ -82,17 +82,22 @@ impl Guard {
         self.resource.as_ref().map(|resource| format!("{METADATA}{}", resource.path()))
     }
 
-    /// The resource's metadata (RFC 9728 section 2), for everyone.
+    /// The resource's metadata (RFC 9728 section 2), for everyone. Its scopes are those of this guard:
+    /// where routes of one resource want different ones, ask a guard that has them all.
     #[must_use]
     pub fn metadata(&self, request: &Request) -> Response {
         let call = Call::new(&self.server, request);
         jwks::for_everyone(&call, || {
-            json!({
+            let mut metadata = json!({
                 "resource": self.resource.as_ref().map(Issuer::as_str),
                 "authorization_servers": [self.server.issuer().as_str()],
-                "scopes_supported": self.scopes,
                 "bearer_methods_supported": ["header"],
-            })
+            });
+            // What has no value is left out (RFC 9728 section 3.2).
+            if let (false, Some(members)) = (self.scopes.is_empty(), metadata.as_object_mut()) {
+                members.insert("scopes_supported".to_owned(), self.scopes.clone().into());
+            }
+            metadata
         })
     }
 

@@ -328,7 +328,9 @@ impl Response {
     ///
     /// The policy allows no script and no content from elsewhere. It does not restrict where forms
     /// lead: browsers apply `form-action` to every redirect that follows a form, so it would stop
-    /// people on their way back to an application whose callback redirects on.
+    /// people on their way back to an application whose callback redirects on. Forms on it are posted
+    /// with `Origin: null`, since the page says `no-referrer`: tell your own forms by a token, or by
+    /// `Sec-Fetch-Site`.
     #[must_use]
     pub fn page(body: impl Into<String>) -> Self {
         let policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; \

@@ -27,7 +27,7 @@ pub struct AuthorizationServer(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) issuer: Issuer,
     pub(crate) interaction: String,
-    pub(crate) logout_page: String,
+    pub(crate) logout_page: Option<String>,
     pub(crate) clients: Arc<dyn ClientStore>,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) keys: Keys,
@@ -157,11 +157,11 @@ impl AuthorizationServer {
             path::USERINFO,
             path::REVOKE,
             path::INTROSPECT,
-            path::END_SESSION,
             path::JWKS,
             path::OPENID_CONFIGURATION,
         ]
         .iter()
+        .chain(self.logout_page().map(|_| &path::END_SESSION))
         .map(|path| format!("{prefix}{path}"))
         .chain([format!("{}{prefix}", path::OAUTH_METADATA)])
         .collect()
@@ -290,8 +290,8 @@ impl AuthorizationServer {
         &self.0.interaction
     }
 
-    pub(crate) fn logout_page(&self) -> &str {
-        &self.0.logout_page
+    pub(crate) fn logout_page(&self) -> Option<&str> {
+        self.0.logout_page.as_deref()
     }
 
     pub(crate) fn client_store(&self) -> &dyn ClientStore {

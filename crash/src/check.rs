@@ -159,12 +159,19 @@ impl Grant<'_> {
         successors
     }
 
-    /// Whether anything that the clients did can have led to this refusal.
+    /// Whether anything that the clients did can have led to this refusal. What was over when the grant
+    /// was last seen alive cannot have ended it.
     fn may_have_ended(&self, refusal: &Call, retry_window: u64) -> bool {
         let before: Vec<&Call> =
             self.calls.iter().copied().filter(|call| call.began < refusal.ended).collect();
+        let seen_alive = before.iter().filter(|call| {
+            let alive = matches!(call.answer, Some(Answer::Tokens { .. } | Answer::Active));
+            alive && call.ended < refusal.began
+        });
+        let alive_at = seen_alive.map(|call| call.began).max();
+        let is_recent = |call: &Call| alive_at.is_none_or(|alive_at| call.ended > alive_at);
         let others = || before.iter().filter(|call| call.began != refusal.began);
-        if others().any(|call| matches!(call.wish, Wish::Revoke { .. })) {
+        if others().any(|call| matches!(call.wish, Wish::Revoke { .. }) && is_recent(call)) {
             return true;
         }
         let is_redemption = |call: &&&Call| matches!(call.wish, Wish::Redeem { .. });
@@ -174,12 +181,20 @@ impl Grant<'_> {
             let is_old = refusal.ended_at.saturating_sub(made) > 500_000;
             return is_old || others().filter(is_redemption).any(|call| call.may_have_happened());
         }
-        if before.iter().filter(is_redemption).count() > 1 {
+        // A code that came back: it gave tokens once, so this one did not.
+        let mut came_back = before.iter().filter(is_redemption).filter(|call| is_recent(call));
+        if before.iter().filter(is_redemption).count() > 1
+            && came_back.any(|call| !matches!(call.answer, Some(Answer::Tokens { .. })))
+        {
             return true;
         }
         // A refresh token that came back after it had moved on, and after the retry window.
         before.iter().any(|back| {
             let Wish::Refresh { token } = &back.wish else { return false };
+            let was_granted = matches!(back.answer, Some(Answer::Tokens { .. }));
+            if was_granted || !is_recent(back) {
+                return false;
+            }
             before.iter().filter(|call| call.began != back.began).any(|moved| {
                 let Wish::Refresh { token: other } = &moved.wish else { return false };
                 let apart = back.ended_at.saturating_sub(moved.began_at) + 1000;
@@ -286,6 +301,26 @@ mod tests {
         let repeated = vec![authorized(), redeem(tokens(1)), refresh(1, None), refresh(1, REFUSED)];
         assert_eq!(found(repeated.clone(), WINDOW), [Broken::Lost], "within the retry window");
         assert_eq!(found(repeated, 0), [], "without one it is a reuse");
+    }
+
+    #[test]
+    fn a_cause_that_had_no_effect_excuses_nothing_later() {
+        let (alive, dead) = (introspect(1, Answer::Active), introspect(1, Answer::Inactive));
+        for lost in [
+            vec![authorized(), redeem(None), redeem(tokens(1)), refresh(1, REFUSED)],
+            vec![authorized(), redeem(tokens(1)), redeem(None), alive, dead.clone()],
+            vec![authorized(), redeem(tokens(1)), revoke(1, None), refresh(1, tokens(2)), dead],
+        ] {
+            assert_eq!(found(lost, WINDOW), [Broken::Lost]);
+        }
+        let again = vec![
+            authorized(),
+            redeem(tokens(1)),
+            refresh(1, None),
+            refresh(1, tokens(2)),
+            refresh(2, REFUSED),
+        ];
+        assert_eq!(found(again, 0), [Broken::Lost]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::client::World;
-use crate::journal::{Answer, Journal, Wish};
+use crate::journal::{Answer, Call, Journal, Tick, Wish};
 use crate::kill::{Run, look_after_all, together};
 use crate::server::{Server, Trouble, wait};
 
@@ -31,12 +31,12 @@ pub(crate) fn full(run: &Run<'_>, fill: bool) -> Result<(), Trouble> {
         stop.store(false, Ordering::SeqCst);
         make_space(&server)?;
         recovers(world, &server)?;
-        look_after_all(&mut clients, world);
+        look_after_all(&mut clients, world)?;
     }
     server.kill()?;
     journal.died();
     server.start()?;
-    look_after_all(&mut clients, world);
+    look_after_all(&mut clients, world)?;
     run.judge(&journal, "3 full disks")
 }
 
@@ -49,18 +49,26 @@ pub(crate) fn broken(run: &Run<'_>) -> Result<(), Trouble> {
     for _ in 0..3 {
         let tracer = together(&mut clients, world, || {
             wait(400);
-            let tracer = server.fail_syncs();
+            let tracer = server.fail_syncs().map(|tracer| (tracer, journal.now()));
             let tracer = tracer.and_then(|it| until_refused(&journal, &server).map(|()| it));
             stop.store(true, Ordering::SeqCst);
             tracer
         })?;
         stop.store(false, Ordering::SeqCst);
+        let (tracer, failing_since) = tracer;
+        nothing_was_acknowledged(&journal, failing_since)?;
         drop(tracer);
+        // The disk syncs again. Nobody knows what it holds.
+        for _ in 0..3 {
+            if register(world) != Some(Answer::Unavailable) {
+                return Err("the server goes on after a failed sync".into());
+            }
+        }
         server.kill()?;
         journal.died();
         server.start()?;
         recovers(world, &server)?;
-        look_after_all(&mut clients, world);
+        look_after_all(&mut clients, world)?;
     }
     run.judge(&journal, "3 failing disks")
 }
@@ -77,15 +85,32 @@ fn until_refused(journal: &Journal, server: &Server) -> Result<(), Trouble> {
     Err(format!("the disk fails and nobody is told: {}", server.log()).into())
 }
 
+/// While syncs fail, nothing new can be promised: what began after that must not be done.
+fn nothing_was_acknowledged(journal: &Journal, failing_since: Tick) -> Result<(), Trouble> {
+    let is_new = |call: &Call| {
+        let answer = matches!(call.answer, Some(Answer::Code(_) | Answer::Client(_)));
+        let redeemed = matches!(call.wish, Wish::Redeem { .. })
+            && matches!(call.answer, Some(Answer::Tokens { .. }));
+        call.began > failing_since && (answer || redeemed)
+    };
+    match journal.calls().iter().find(|call| is_new(call)) {
+        Some(call) => Err(format!("acknowledged without a sync: {call:?}").into()),
+        None => Ok(()),
+    }
+}
+
+fn register(world: World<'_>) -> Option<Answer> {
+    world.call(Wish::Register, || {
+        Some(match world.line.register()? {
+            Ok(_) => Answer::ClientWorks,
+            Err(answer) => answer,
+        })
+    })
+}
+
 fn recovers(world: World<'_>, server: &Server) -> Result<(), Trouble> {
     for _ in 0..100 {
-        let registered = world.call(Wish::Register, || {
-            Some(match world.line.register()? {
-                Ok(_) => Answer::ClientWorks,
-                Err(answer) => answer,
-            })
-        });
-        if registered == Some(Answer::ClientWorks) {
+        if register(world) == Some(Answer::ClientWorks) {
             return Ok(());
         }
         wait(100);

@@ -96,6 +96,11 @@ impl Journal {
         }
     }
 
+    /// The position of what happens now.
+    pub(crate) fn now(&self) -> Tick {
+        self.tick().0
+    }
+
     fn tick(&self) -> (Tick, u64) {
         let at = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         (self.ticks.fetch_add(1, Ordering::SeqCst), at)
@@ -112,8 +117,8 @@ impl Journal {
             calls.len() - 1
         };
         let answer = send();
-        let is_change = [Some(Answer::Revoked), Some(Answer::Refused)].contains(&answer)
-            || matches!(answer, Some(Answer::Tokens { .. } | Answer::Client(_)));
+        let is_change = answer == Some(Answer::Revoked)
+            || matches!(answer, Some(Answer::Tokens { .. } | Answer::Code(_) | Answer::Client(_)));
         if is_change && let Some(thread) = lock(&self.waiting).take() {
             thread.unpark();
         }

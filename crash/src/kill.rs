@@ -52,7 +52,19 @@ impl Run<'_> {
         for violation in violations.iter().take(5) {
             println!("{violation}");
         }
-        if violations.is_empty() { Ok(()) } else { Err("promises were broken".into()) }
+        if !violations.is_empty() {
+            return Err("promises were broken".into());
+        }
+        // A server that answers nothing breaks no promise, and shows none.
+        let kinds: [fn(&Call) -> bool; 3] = [
+            |call| matches!(call.answer, Some(Answer::Tokens { .. })),
+            |call| matches!(call.answer, Some(Answer::Active)),
+            |call| matches!(call.answer, Some(Answer::Refused | Answer::Inactive)),
+        ];
+        if kinds.into_iter().any(|is| count(is) == 0) {
+            return Err("nothing was shown: too little was answered".into());
+        }
+        Ok(())
     }
 }
 
@@ -70,13 +82,20 @@ pub(crate) fn together<R>(
     })
 }
 
-/// Every client asks for the state of everything that it holds.
-pub(crate) fn look_after_all(clients: &mut [Client], world: World<'_>) {
+/// Every client asks for the state of everything that it holds, and must be answered.
+pub(crate) fn look_after_all(clients: &mut [Client], world: World<'_>) -> Result<(), Trouble> {
+    let begin = world.journal.now();
     std::thread::scope(|scope| {
         for client in clients {
             scope.spawn(move || client.look_after_all(world));
         }
     });
+    let calls = world.journal.calls();
+    let mut since = calls.iter().filter(|call| call.began > begin);
+    match since.find(|call| call.answer.is_none() || call.is_unavailable()) {
+        Some(call) => Err(format!("a server that is well does not answer: {call:?}").into()),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn run(run: &Run<'_>, kills: u64) -> Result<(), Trouble> {
@@ -102,6 +121,6 @@ pub(crate) fn run(run: &Run<'_>, kills: u64) -> Result<(), Trouble> {
         }
     }
     server.start()?;
-    look_after_all(&mut clients, world);
+    look_after_all(&mut clients, world)?;
     run.judge(&journal, &format!("{kills} kills"))
 }

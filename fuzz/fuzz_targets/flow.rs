@@ -141,7 +141,9 @@ impl Flow<'_> {
                 dead: false,
                 code: authorize(self.world, web),
             }),
-            Act::Pass { quarters } => self.world.clock.pass(Duration::from_secs(u64::from(quarters % 16) * 15)),
+            Act::Pass { quarters } => {
+                self.world.clock.pass(Duration::from_secs(u64::from(quarters % 16) * 15))
+            }
             Act::Redeem { code, web, right } => {
                 of(code, self.grants.len()).into_iter().for_each(|n| self.redeem(n, web, right));
             }

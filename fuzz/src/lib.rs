@@ -54,6 +54,7 @@ impl World {
             .subjects(Anybody)
             .master_key(MasterKey::from_bytes([7; 32]))
             .interaction("/login")
+            .logout_page("/logout")
             .environment(clock.clone());
         let server = block_on(builder.build()).expect("the server is built");
         let mut spa = Client::public(SPA, "Single-page app");

@@ -4,9 +4,8 @@
 //! sled's log, syncs the file, and answers them.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use std::thread::JoinHandle;
 use grantor::store::StoreError;
 use tokio::sync::oneshot;
 
+use crate::open::is_full;
 use crate::records::Failure;
 
 type Waiter = oneshot::Sender<Result<(), Failed>>;
@@ -26,6 +26,8 @@ struct Counters {
     synced: AtomicU64,
     /// Why nothing is answered any more.
     failed: OnceLock<Failed>,
+    /// A sync has failed: what the disk holds is not known, whatever else has failed before.
+    unsure: AtomicBool,
 }
 
 /// Why nothing is answered any more.
@@ -43,15 +45,12 @@ impl Failed {
             sled::Error::Io(error) => error,
             other => std::io::Error::other(other.to_string()),
         };
-        let full = matches!(
-            error.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-        );
+        let full = is_full(&error);
         Self { error: Arc::new(error), full }
     }
 
     /// The disk did not sync. It may say nothing the next time, and have lost what it held: Linux tells
-    /// of a failed write-back once.
+    /// of a failed write-back once (to each file descriptor).
     fn of_sync(error: std::io::Error) -> Self {
         Self { error: Arc::new(error), full: false }
     }
@@ -70,6 +69,8 @@ impl Drop for Change<'_> {
 #[derive(Debug)]
 pub(crate) struct Durability {
     counters: Arc<Counters>,
+    /// The log, as it was opened first: its own view of failed write-backs.
+    file: Arc<File>,
     // In an Option so that dropping can close the queue before it waits for the thread.
     queue: Mutex<Option<Sender<Waiter>>>,
     thread: Option<JoinHandle<()>>,
@@ -79,16 +80,16 @@ impl Durability {
     /// Starts the thread for a database in a folder.
     pub(crate) fn start(database: sled::Db, folder: &Path) -> std::io::Result<Self> {
         // sled's own name of its log. Where it has none, syncing the folder would prove nothing.
-        let file = File::open(folder.join("db"))?;
+        let file = Arc::new(File::open(folder.join("db"))?);
         // What a process that died had written, and not synced, is shown from now on.
         file.sync_data()?;
         let counters = Arc::new(Counters::default());
         let (queue, waiters) = channel();
         let thread = std::thread::Builder::new().name("grantor-sled-sync".to_owned()).spawn({
-            let counters = counters.clone();
+            let (counters, file) = (counters.clone(), file.clone());
             move || run(&database, &file, &counters, &waiters)
         })?;
-        Ok(Self { counters, queue: Mutex::new(Some(queue)), thread: Some(thread) })
+        Ok(Self { counters, file, queue: Mutex::new(Some(queue)), thread: Some(thread) })
     }
 
     /// Hold this while something is changed in memory: others may see the change before it is counted
@@ -98,7 +99,8 @@ impl Durability {
         Change(&self.counters)
     }
 
-    /// Takes note of a failure of sled's, which does nothing more after one.
+    /// Takes note of a failure of sled's. After a failed write it does nothing more; after a failed read
+    /// it would go on, but a disk that cannot be read is not trusted either.
     pub(crate) fn heed<T>(&self, done: Result<T, Failure>) -> Result<T, StoreError> {
         done.map_err(|failure| match failure {
             Failure::Store(error) => error,
@@ -112,7 +114,22 @@ impl Durability {
 
     /// Whether nothing is answered any more because the disk was full.
     pub(crate) fn was_full(&self) -> bool {
-        self.counters.failed.get().is_some_and(|failed| failed.full)
+        let full = self.counters.failed.get().is_some_and(|failed| failed.full);
+        full && !self.counters.unsure.load(Ordering::SeqCst)
+    }
+
+    /// Ends the thread, and says whether all that was written reached the disk: a full disk may show
+    /// itself as late as that.
+    pub(crate) fn close(mut self) -> bool {
+        self.join();
+        !self.counters.unsure.load(Ordering::SeqCst) && self.file.sync_data().is_ok()
+    }
+
+    fn join(&mut self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 
     /// Waits until everything that the caller can have seen is on the disk. Readers wait too: an answer
@@ -148,7 +165,7 @@ fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver
         // After a failure nothing is answered until the store is opened again.
         let done = match counters.failed.get() {
             Some(failed) => Err(failed.clone()),
-            None => sync(database, file),
+            None => sync(database, file, counters),
         };
         match &done {
             Ok(()) => {
@@ -167,16 +184,16 @@ fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver
 
 /// sled writes its buffers, and the file reaches the disk: sled's own flush ends in the page cache's
 /// write-back and not in the disk's.
-fn sync(database: &sled::Db, file: &File) -> Result<(), Failed> {
+fn sync(database: &sled::Db, file: &File, counters: &Counters) -> Result<(), Failed> {
     database.flush().map_err(Failed::of_sled)?;
-    file.sync_data().map_err(Failed::of_sync)
+    file.sync_data().map_err(|error| {
+        counters.unsure.store(true, Ordering::SeqCst);
+        Failed::of_sync(error)
+    })
 }
 
 impl Drop for Durability {
     fn drop(&mut self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.join();
     }
 }

@@ -39,6 +39,23 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it may be well by itself later: the disk is full, or another process has the folder.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            OpenError::InUse { .. } => true,
+            OpenError::Sled { source: sled::Error::Io(error), .. } => is_full(error),
+            OpenError::Sled { .. } | OpenError::Sync { .. } => false,
+        }
+    }
+}
+
+/// Whether a write failed because there is no space.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Opens the database in a folder, making it when needed.
 pub(crate) fn open(path: &Path) -> Result<sled::Db, OpenError> {
     let failed = |source: sled::Error| {

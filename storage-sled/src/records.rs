@@ -75,6 +75,12 @@ impl Records {
         Ok(Self { grants, owners, ends, clients, client_hints, remembered, rings, durability })
     }
 
+    /// Closes the folder, and says whether all that was written is on the disk.
+    pub(crate) fn close(self) -> bool {
+        let Self { durability, .. } = self;
+        durability.close()
+    }
+
     /// Writes something, to see whether that works.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let _change = self.durability.changing();

@@ -30,10 +30,14 @@ struct Folder {
 #[derive(Debug)]
 enum Opened {
     Records(Arc<Records>),
-    /// The disk was full, and was when it was last looked at.
+    /// The disk was full, or another process had the folder, when it was last looked at.
     Closed {
         why: String,
         looked_at: Instant,
+    },
+    /// What is on the disk is not known, or cannot be read. Somebody must look.
+    Broken {
+        why: String,
     },
 }
 
@@ -72,7 +76,11 @@ impl Sled {
 impl Folder {
     fn records(&self) -> Result<Arc<Records>, StoreError> {
         {
-            let opened = self.opened.read().map_err(|_| poisoned())?;
+            let opened = match self.opened.try_read() {
+                Ok(opened) => opened,
+                Err(TryLockError::WouldBlock) => return Err(being_opened()),
+                Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
+            };
             match &*opened {
                 Opened::Records(records) if !records.durability.was_full() => {
                     return Ok(records.clone());
@@ -80,6 +88,7 @@ impl Folder {
                 Opened::Closed { why, looked_at } if looked_at.elapsed() < RETRY => {
                     return Err(StoreError::new(why.clone()));
                 }
+                Opened::Broken { why } => return Err(StoreError::new(why.clone())),
                 _ => {}
             }
         }
@@ -91,21 +100,30 @@ impl Folder {
     fn open_again(&self) -> Result<Arc<Records>, StoreError> {
         let mut opened = match self.opened.try_write() {
             Ok(opened) => opened,
-            Err(TryLockError::WouldBlock) => return Err(StoreError::new("the disk was full")),
+            Err(TryLockError::WouldBlock) => return Err(being_opened()),
             Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
         };
-        if let Opened::Records(records) = &*opened {
-            if !records.durability.was_full() {
+        match &*opened {
+            Opened::Records(records) if !records.durability.was_full() => {
                 return Ok(records.clone());
             }
             // Whoever still uses it hears of the failure first.
-            if Arc::strong_count(records) > 1 {
-                return Err(StoreError::new("the disk was full"));
+            Opened::Records(records) if Arc::strong_count(records) > 1 => {
+                return Err(being_opened());
             }
+            Opened::Broken { why } => return Err(StoreError::new(why.clone())),
+            Opened::Records(_) | Opened::Closed { .. } => {}
         }
         let looked_at = Instant::now();
+        let closed = Opened::Closed { why: "the disk was full".to_owned(), looked_at };
         // The old one must have let go of the folder before it can be opened.
-        *opened = Opened::Closed { why: "the folder is being opened".to_owned(), looked_at };
+        if let Opened::Records(records) = std::mem::replace(&mut *opened, closed)
+            && !Arc::into_inner(records).is_some_and(Records::close)
+        {
+            let why = "the disk failed to sync: restart the server after checking it".to_owned();
+            *opened = Opened::Broken { why: why.clone() };
+            return Err(StoreError::new(why));
+        }
         match Records::open(&self.path) {
             Ok(records) => {
                 let records = Arc::new(records);
@@ -114,11 +132,18 @@ impl Folder {
             }
             Err(error) => {
                 let why = error.to_string();
-                *opened = Opened::Closed { why: why.clone(), looked_at };
+                *opened = match error.may_pass() {
+                    true => Opened::Closed { why: why.clone(), looked_at },
+                    false => Opened::Broken { why: why.clone() },
+                };
                 Err(StoreError::new(why))
             }
         }
     }
+}
+
+fn being_opened() -> StoreError {
+    StoreError::new("the disk was full, and the folder is being opened again")
 }
 
 fn poisoned() -> StoreError {
@@ -297,7 +322,14 @@ mod tests {
         assert!(block_on(used.durability.wait()).is_err());
         assert!(block_on(store.load(&issuer())).is_err(), "somebody still has the old one");
         drop(used);
-        assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, b"ring");
+        // sled's own threads may hold on to the file for a moment.
+        let ring = loop {
+            if let Ok(ring) = block_on(store.load(&issuer())) {
+                break ring;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(ring.unwrap().sealed, b"ring");
         assert!(block_on(store.replace(&issuer(), b"next".to_vec(), 1)).unwrap());
         block_on(store.check()).unwrap();
     }
@@ -325,7 +357,13 @@ mod tests {
             assert!(block_on(store.load(&issuer())).is_err());
         }
         drop(store);
-        let store = Sled::open(folder.path()).unwrap();
+        // sled's own threads may hold on to the file for a moment.
+        let store = loop {
+            match Sled::open(folder.path()) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
         assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, b"ring");
     }
 }

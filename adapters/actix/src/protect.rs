@@ -106,9 +106,19 @@ where
             };
             request.extensions_mut().insert(*token);
             // The request is handed on whole: scopes within count on being its only owner.
-            let mut answer = inner.call(request).await?.map_into_left_body();
-            add_headers(answer.headers_mut(), headers);
-            Ok(answer)
+            match inner.call(request).await {
+                Ok(answer) => {
+                    let mut answer = answer.map_into_left_body();
+                    add_headers(answer.headers_mut(), headers);
+                    Ok(answer)
+                }
+                // A middleware within that refuses: the client's page may read that too.
+                Err(error) => {
+                    let mut answer = error.error_response();
+                    add_headers(answer.headers_mut(), headers);
+                    Err(InternalError::from_response(error, answer).into())
+                }
+            }
         })
     }
 }

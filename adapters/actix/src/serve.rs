@@ -4,20 +4,27 @@ use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
 
-use actix_http::{Request, Response};
+use actix_http::{KeepAlive, Request, Response};
 use actix_service::IntoServiceFactory;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use actix_web::{Error, HttpServer};
 use grantor::AuthorizationServer;
 
-/// How long a client may take to send a request's headers; also how long it may stay idle.
+/// How long a client may take to send a request's headers.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long requests in flight may take after the signal to stop, in seconds.
 const GRACE: u64 = 10;
 
-/// Runs the host's bound `HttpServer` until the process gets SIGINT or SIGTERM, with deadlines for
-/// clients that dawdle and the server's maintenance beside it; then finishes what is in flight.
+/// Runs the host's bound `HttpServer` until the process gets SIGINT or SIGTERM (or what the host has set
+/// with `shutdown_signal`), with the server's maintenance beside it; then finishes what is in flight.
+///
+/// It sets three things of the `HttpServer`. Headers have thirty seconds, and what is in flight at the
+/// end has ten. Every connection ends after one answer: actix watches the first header of a connection
+/// alone, so a second one that is never finished would hold it for ever. Behind a proxy that has
+/// deadlines of its own, run the `HttpServer` yourself with keep-alive, and [`grantor_tokio::maintain`]
+/// beside it. Bodies of the engine's endpoints have ten seconds; actix gives bodies of the host's own
+/// routes none.
 ///
 /// # Errors
 /// When the HTTP server cannot run.
@@ -38,7 +45,7 @@ where
 {
     let serving = http
         .client_request_timeout(HEADER_DEADLINE)
-        .keep_alive(HEADER_DEADLINE)
+        .keep_alive(KeepAlive::Disabled)
         .shutdown_timeout(GRACE)
         .run();
     // The end of serving ends the maintenance, which has none of its own.

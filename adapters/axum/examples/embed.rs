@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let api = Router::new().route("/orders", get(orders));
     let app = Router::new()
-        .route("/login", get(sign_in))
+        .route("/login", get(sign_in).post(sign_in))
         .nest("/api", api.layer(grantor_axum::protect(&server).scope("orders:read")))
         .merge(grantor_axum::routes(&server)) // /oauth2/*, /.well-known/*
         .with_state(server.clone());

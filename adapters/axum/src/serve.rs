@@ -34,7 +34,7 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long requests in flight may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves until the process gets SIGINT or SIGTERM, then finishes what is in flight. Runs the
+/// Serves HTTP/1.1, without upgrades (WebSockets), until the process gets SIGINT or SIGTERM, then finishes what is in flight. Runs the
 /// server's maintenance beside it. Await it; the error is a listener that fails for good.
 pub fn serve(listener: TcpListener, app: Router, server: &AuthorizationServer) -> Serve {
     Serve { server: Some(server.clone()), ..Serve::new(listener, app) }

@@ -75,6 +75,7 @@ impl Host {
                 .subjects(People)
                 .master_key(MasterKey::from_bytes([7; 32]))
                 .interaction("/login")
+                .logout_page("/logout")
                 .policy(policy)
                 .environment(clock.clone());
             block_on(builder.build()).unwrap()

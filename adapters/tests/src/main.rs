@@ -18,11 +18,13 @@ const HONEST: usize = 100;
 /// More than any deadline of the adapters.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const HALVES: [&str; 3] = [
+const HALVES: [&str; 4] = [
     "POST /oauth2/token HTTP/1.1\r\nhost: x\r\nx-slow: ",
     "GET /oauth2/authorize HT",
     "POST /oauth2/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
      content-length: 100\r\n\r\ngrant_type=",
+    // A whole one first.
+    "GET /oauth2/jwks.json HTTP/1.1\r\nhost: x\r\n\r\nGET /oauth2/jwks.j",
 ];
 
 /// Sends half of something; whether the server ended the connection.

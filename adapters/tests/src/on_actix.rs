@@ -2,6 +2,10 @@
 
 use std::net::TcpListener;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorTooManyRequests;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, Query};
 use actix_web::{App, HttpServer};
 use grantor::AuthorizationServer;
@@ -33,6 +37,14 @@ async fn needs_more(_: TokenClaims<Visit>) -> &'static str {
     ""
 }
 
+/// A middleware of the host's.
+async fn refuse(
+    _: ServiceRequest,
+    _: Next<impl MessageBody>,
+) -> Result<ServiceResponse, actix_web::Error> {
+    Err(ErrorTooManyRequests("slowly"))
+}
+
 async fn me(Bearer(token): Bearer) -> String {
     token.subject.unwrap_or_default()
 }
@@ -53,6 +65,13 @@ pub fn serve(listener: TcpListener, server: AuthorizationServer) {
                     .service(resource("/api/me").route(web::get().to(me)))
                     .service(resource("/api/client").route(web::get().to(client)))
                     .service(resource("/api/more").route(web::get().to(needs_more)))
+                    .service(
+                        // What is wrapped first is within.
+                        web::resource("/api/refused")
+                            .wrap(from_fn(refuse))
+                            .wrap(api.clone())
+                            .route(web::get().to(me)),
+                    )
                     .service(
                         web::scope("/api")
                             .wrap(api.scope("orders:read"))

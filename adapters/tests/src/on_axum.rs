@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use grantor::AuthorizationServer;
 use grantor_axum::{Bearer, Reply, TokenClaims, protect, routes};
@@ -42,7 +44,12 @@ pub fn serve(listener: TcpListener, server: AuthorizationServer) {
     let mine = Router::new()
         .route("/api/me", get(me))
         .route("/api/client", get(client))
-        .route("/api/more", get(needs_more));
+        .route("/api/more", get(needs_more))
+        .merge(
+            Router::new()
+                .route("/api/refused", get(me))
+                .layer(from_fn(async |_: Request, _: Next| StatusCode::TOO_MANY_REQUESTS)),
+        );
     let orders = Router::new().route("/api/orders", get(me));
     let app = Router::new()
         .route("/login", get(login))

@@ -67,6 +67,19 @@ fn the_hosts_api_says_whom_to_ask_and_reads_claims_in_its_own_type() {
 }
 
 #[test]
+fn a_refusal_of_the_host_can_be_read_by_the_clients_pages() {
+    for host in Host::both() {
+        let tokens = block_on(host.server.test_client(SPA).sign_in_as("ann")).unwrap();
+        let headers = [("authorization", &*tokens.bearer()), ("origin", ORIGIN)];
+        for path in ["/api/more", "/api/refused"] {
+            let answer = send(host.address, &request("GET", path, &headers, b"")).unwrap();
+            assert!([403, 429].contains(&answer.status), "{} {path}", host.name);
+            assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN), "{}", host.name);
+        }
+    }
+}
+
+#[test]
 fn a_panic_in_a_hook_of_the_host_is_an_answer_and_the_host_goes_on() {
     for host in Host::both() {
         let tokens = block_on(host.server.test_client(SPA).sign_in_as("panics")).unwrap();

@@ -21,7 +21,7 @@ fn metadata(server: &AuthorizationServer) -> Value {
     let all_methods = [secret_methods.as_slice(), &[AuthMethod::None.as_str()]].concat();
     let grant_types =
         [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
-    json!({
+    let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": at(path::AUTHORIZE),
         "token_endpoint": at(path::TOKEN),
@@ -29,7 +29,6 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "jwks_uri": at(path::JWKS),
         "revocation_endpoint": at(path::REVOKE),
         "introspection_endpoint": at(path::INTROSPECT),
-        "end_session_endpoint": at(path::END_SESSION),
         "scopes_supported": server.policy().scopes.iter().collect::<Vec<_>>(),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -46,5 +45,9 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-    })
+    });
+    if let (Some(_), Some(members)) = (server.logout_page(), metadata.as_object_mut()) {
+        members.insert("end_session_endpoint".to_owned(), at(path::END_SESSION).into());
+    }
+    metadata
 }

@@ -8,16 +8,18 @@ use serde_json::Value;
 use super::Call;
 use super::authorize::{Refusal, parameters};
 use crate::client::Client;
+use crate::error::Misdeed;
 use crate::http::{Parameters, Response};
 use crate::interaction::ticket::{Purpose, Ticket};
 use crate::token::{id_token, jwt};
 
 pub(crate) async fn answer(mut call: Call<'_>) -> Response {
-    let result = respond(&mut call).await;
+    let Some(logout_page) = call.server.logout_page() else { return Misdeed::NotFound.response() };
+    let result = respond(&mut call, logout_page).await;
     call.conclude_for_a_person(result)
 }
 
-async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
+async fn respond(call: &mut Call<'_>, logout_page: &str) -> Result<Response, Refusal> {
     let parameters = parameters(call.request)?;
     if parameters.any_repeated() {
         return Err(Refusal::page("invalid_request", "The request repeats a parameter."));
@@ -53,7 +55,7 @@ async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let ticket = ticket
         .map_err(Refusal::Machine)?
         .map_err(|_| Refusal::page("invalid_request", "The request is too large."))?;
-    let (origin, path) = (call.server.issuer().origin(), call.server.logout_page());
+    let (origin, path) = (call.server.issuer().origin(), logout_page);
     Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
 }
 

@@ -34,6 +34,25 @@ fn location(logout: Logout) -> Option<String> {
 // Section 2 and 3.
 
 #[test]
+fn without_a_page_of_the_hosts_there_is_no_end_session_endpoint() {
+    let world = World::new();
+    let issuer = "https://other.example.com";
+    let bare = pollster::block_on(
+        grantor::AuthorizationServer::builder(issuer)
+            .store(grantor::store::Memory::new())
+            .subjects(world.people)
+            .master_key(grantor::MasterKey::from_bytes([7; 32]))
+            .build(),
+    )
+    .unwrap();
+    let answer = |path: &str| pollster::block_on(bare.handle(&grantor::Request::get(path)));
+    let metadata = json_body(&answer("/.well-known/openid-configuration"));
+    assert!(metadata.get("end_session_endpoint").is_none(), "{metadata}");
+    assert_eq!(answer("/oauth2/logout").status, 404);
+    assert!(bare.paths().iter().all(|path| path != "/oauth2/logout"));
+}
+
+#[test]
 fn a_request_with_hint_redirect_and_state_goes_back_with_the_state_and_nothing_else() {
     let world = world();
     let hint = str_of(&world.tokens(SPA), "id_token");

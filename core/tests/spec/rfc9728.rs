@@ -44,6 +44,9 @@ fn a_challenge_leads_to_the_metadata_and_that_to_the_server() {
     assert_eq!(metadata["resource"], API);
     assert_eq!(metadata["authorization_servers"], serde_json::json!([ISSUER]));
     assert_eq!(metadata["scopes_supported"], serde_json::json!(["orders:read"]));
+    let bare = Guard::new(&world.server).resource(API).unwrap();
+    let bare = json_body(&bare.metadata(&Request::get(path)));
+    assert!(bare.get("scopes_supported").is_none(), "what has no value is left out: {bare}");
 }
 
 #[test]

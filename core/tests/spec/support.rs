@@ -244,6 +244,7 @@ impl World {
             .subjects(people.clone())
             .master_key(MasterKey::from_bytes([7; 32]))
             .interaction("/login")
+            .logout_page("/logout")
             .events(log.clone())
             .environment(bench.clone())
             .policy(policy);

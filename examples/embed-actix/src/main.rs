@@ -3,17 +3,19 @@
 
 mod identity;
 
-use actix_web::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::web::{Data, Form, Html, Query, get, post};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
-use grantor_example_shop::{Shop, Visit, cookie_in, next_of, pages, set_cookie};
+use grantor_actix::Reply;
+use grantor_example_shop::{Shop, Visit, cookie_in, is_foreign, next_of, pages, set_cookie};
 use serde::Deserialize;
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Shop::open("shop.db")?;
-    let (address, password) = grantor_example_shop::first_start(&shop)?;
+    let address = grantor_example_shop::address()?;
     let identity = identity::server(&shop, address).await?;
+    let hint = grantor_example_shop::first_user(&shop)?;
     let engine = identity.clone();
     let http = HttpServer::new(move || {
         App::new()
@@ -25,17 +27,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .configure(identity::routes(&engine))
     });
     let http = http.bind(address)?;
-    println!("The shop is ready at http://localhost:{}. {password}", address.port());
+    println!("The shop is ready at http://localhost:{}. {hint}", address.port());
     Ok(grantor_actix::serve(http, &identity).await?)
 }
 
-fn cookie_of(request: &HttpRequest) -> Option<&str> {
-    cookie_in(request.headers().get(COOKIE).and_then(|value| value.to_str().ok()))
+fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Who is signed in.
 fn visit_of(shop: &Shop, request: &HttpRequest) -> Option<Visit> {
-    shop.visit(cookie_of(request)?).ok().flatten()
+    shop.visit(cookie_in(text(request, "cookie"))?).ok().flatten()
 }
 
 async fn home(shop: Data<Shop>, request: HttpRequest) -> impl Responder {
@@ -49,8 +51,8 @@ struct Wanted {
     next: Option<String>,
 }
 
-async fn login_page(Query(wanted): Query<Wanted>) -> impl Responder {
-    Html::new(pages::login(next_of(wanted.next.as_deref()), None))
+async fn login_page(Query(wanted): Query<Wanted>) -> Reply {
+    Reply::page(pages::login(next_of(wanted.next.as_deref()), None))
 }
 
 #[derive(Deserialize)]
@@ -60,7 +62,10 @@ struct Login {
     next: Option<String>,
 }
 
-async fn login(shop: Data<Shop>, Form(login): Form<Login>) -> HttpResponse {
+async fn login(shop: Data<Shop>, request: HttpRequest, Form(login): Form<Login>) -> HttpResponse {
+    if is_foreign(text(&request, "sec-fetch-site")) {
+        return HttpResponse::Forbidden().finish();
+    }
     let next = next_of(login.next.as_deref());
     // Hashing takes a while: it must not keep others waiting.
     let signed_in = actix_web::web::block({
@@ -69,14 +74,15 @@ async fn login(shop: Data<Shop>, Form(login): Form<Login>) -> HttpResponse {
     });
     match signed_in.await.ok().flatten() {
         Some(cookie) => to(next, Some(&cookie)),
-        None => HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
-            .body(pages::login(next, Some("That is not right."))),
+        None => Reply::page(pages::login(next, Some("That is not right."))).into(),
     }
 }
 
 async fn logout(shop: Data<Shop>, request: HttpRequest) -> HttpResponse {
-    if let Some(cookie) = cookie_of(&request) {
+    if is_foreign(text(&request, "sec-fetch-site")) {
+        return HttpResponse::Forbidden().finish();
+    }
+    if let Some(cookie) = cookie_in(text(&request, "cookie")) {
         let _ = shop.sign_out(cookie);
     }
     to("/", None)

@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use grantor::{
     AuthorizationServer, Claims, Client, MasterKey, Next, Policy, Response, Scope, Session,
-    SubjectError, SubjectStatus, Subjects, Time,
+    SignInReason, SubjectError, SubjectStatus, Subjects, Time,
 };
 use grantor_axum::{Bearer, Reply, protect};
 use grantor_example_shop::{Order, Shop, User, Visit, pages};
@@ -27,18 +27,22 @@ pub(crate) async fn server(
     let server = AuthorizationServer::builder(&format!("http://localhost:{}", address.port()))
         .store(Sqlite::open("identity.db")?)
         .subjects(People(shop.clone()))
-        .master_key(MasterKey::from_base64(&std::env::var("MASTER_KEY")?)?)
+        .master_key(MasterKey::from_base64(&setting("MASTER_KEY")?)?)
         .interaction("/connect")
         .policy(policy)
         .build()
         .await?;
     if server.clients().find("client_partner").await?.is_none() {
         let mut partner = Client::public("client_partner", "The partner");
-        partner.redirect_uris = vec![std::env::var("PARTNER_URL")?];
+        partner.redirect_uris = vec![setting("PARTNER_URL")?];
         partner.scope = Scope::parse("openid profile email orders:read")?;
         server.clients().create(partner).await?;
     }
     Ok(server)
+}
+
+fn setting(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|_| format!("set {name}: the README says to what"))
 }
 
 struct People(Shop);
@@ -103,11 +107,13 @@ async fn connect(
             }
         }
         (Next::Consent(consent), Some(visit)) => {
-            let (who, what) = (&consent.client().client_name, consent.new_scope());
+            let (who, what) = (&consent.client().client_name, consent.scope());
             let fields = [("ticket", ticket.as_str()), ("token", &visit.form_token())];
             let question = format!("May {who} see: {what}?");
             Reply::page(pages::question("A partner asks", &question, "/connect", &fields))
         }
+        // The partner asks for somebody else: signing in again as the same person would not help.
+        (Next::SignIn(pending, SignInReason::OtherPerson), Some(_)) => pending.deny().into(),
         _ => Response::see_other(&format!("/login?next=/connect?ticket={ticket}")).into(),
     })
 }

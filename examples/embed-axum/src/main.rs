@@ -4,19 +4,21 @@
 mod identity;
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
-use grantor_example_shop::{Shop, Visit, cookie_in, next_of, pages, set_cookie};
+use grantor_axum::Reply;
+use grantor_example_shop::{Shop, Visit, cookie_in, is_foreign, next_of, pages, set_cookie};
 use serde::Deserialize;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Shop::open("shop.db")?;
-    let (address, password) = grantor_example_shop::first_start(&shop)?;
+    let address = grantor_example_shop::address()?;
     let identity = identity::server(&shop, address).await?;
+    let hint = grantor_example_shop::first_user(&shop)?;
     let app = Router::new()
         .route("/", get(home))
         .route("/login", get(login_page).post(login))
@@ -24,14 +26,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_state(shop.clone())
         .merge(identity::routes(shop, &identity));
     let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("The shop is ready at http://localhost:{}. {password}", address.port());
+    println!("The shop is ready at http://localhost:{}. {hint}", address.port());
     Ok(grantor_axum::serve(listener, app, &identity).await?)
 }
 
 /// Who is signed in.
 fn visit_of(shop: &Shop, headers: &HeaderMap) -> Option<Visit> {
-    let header = headers.get(COOKIE).and_then(|value| value.to_str().ok());
-    shop.visit(cookie_in(header)?).ok().flatten()
+    shop.visit(cookie_in(text(headers, "cookie"))?).ok().flatten()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 async fn home(State(shop): State<Shop>, headers: HeaderMap) -> Html<String> {
@@ -45,8 +50,8 @@ struct Wanted {
     next: Option<String>,
 }
 
-async fn login_page(Query(wanted): Query<Wanted>) -> Html<String> {
-    Html(pages::login(next_of(wanted.next.as_deref()), None))
+async fn login_page(Query(wanted): Query<Wanted>) -> Reply {
+    Reply::page(pages::login(next_of(wanted.next.as_deref()), None))
 }
 
 #[derive(Deserialize)]
@@ -56,7 +61,10 @@ struct Login {
     next: Option<String>,
 }
 
-async fn login(State(shop): State<Shop>, Form(login): Form<Login>) -> Response {
+async fn login(State(shop): State<Shop>, headers: HeaderMap, Form(login): Form<Login>) -> Response {
+    if is_foreign(text(&headers, "sec-fetch-site")) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let next = next_of(login.next.as_deref());
     // Hashing takes a while: it must not keep others waiting.
     let signed_in = tokio::task::spawn_blocking({
@@ -67,13 +75,15 @@ async fn login(State(shop): State<Shop>, Form(login): Form<Login>) -> Response {
         Some(cookie) => {
             ([(SET_COOKIE, set_cookie(Some(&cookie)))], Redirect::to(next)).into_response()
         }
-        None => Html(pages::login(next, Some("That is not right."))).into_response(),
+        None => Reply::page(pages::login(next, Some("That is not right."))).into_response(),
     }
 }
 
 async fn logout(State(shop): State<Shop>, headers: HeaderMap) -> Response {
-    let header = headers.get(COOKIE).and_then(|value| value.to_str().ok());
-    if let Some(cookie) = cookie_in(header) {
+    if is_foreign(text(&headers, "sec-fetch-site")) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if let Some(cookie) = cookie_in(text(&headers, "cookie")) {
         let _ = shop.sign_out(cookie);
     }
     ([(SET_COOKIE, set_cookie(None))], Redirect::to("/")).into_response()

@@ -56,6 +56,9 @@ pub struct Order {
     pub article: String,
 }
 
+/// How long a session lives.
+const SESSION: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+
 /// The name of the session cookie.
 pub const COOKIE: &str = "shop";
 
@@ -138,10 +141,12 @@ impl Shop {
     /// SQLite's.
     pub fn visit(&self, cookie: &str) -> rusqlite::Result<Option<Visit>> {
         let sql = "SELECT users.id, email, name, is_blocked, since FROM sessions
-                   JOIN users ON users.id = user_id WHERE sessions.id = ?1 AND NOT is_blocked";
+                   JOIN users ON users.id = user_id
+                   WHERE sessions.id = ?1 AND since > ?2 AND NOT is_blocked";
         let session = row_of(cookie);
+        let since = (Utc::now() - SESSION).timestamp_millis();
         let read = |row: &Row<'_>| Ok((user(row)?, row.get::<_, i64>(4)?));
-        let found = self.database().query_row(sql, [&session], read).optional()?;
+        let found = self.database().query_row(sql, params![session, since], read).optional()?;
         Ok(found.map(|(user, since)| {
             let since = DateTime::from_timestamp_millis(since).unwrap_or_default();
             Visit { user, session, since }
@@ -204,20 +209,52 @@ pub fn set_cookie(value: Option<&str>) -> String {
 /// Where to go after signing in: a path of the shop, and nothing else.
 #[must_use]
 pub fn next_of(wanted: Option<&str>) -> &str {
-    wanted.filter(|path| path.starts_with('/') && !path.starts_with("//")).unwrap_or("/")
+    // Browsers take a backslash for a slash, and leave out tabs: `/\\evil.example` is elsewhere.
+    let is_plain = |path: &str| path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    let is_here = |path: &&str| path.starts_with('/') && !path.starts_with("//") && is_plain(path);
+    wanted.filter(is_here).unwrap_or("/")
 }
 
-/// Where to listen (`SHOP_LISTEN`), and what to tell who starts the shop: at the first start, a user is
-/// made.
+/// Whether a form was sent by another site's page, by the browser's word (`Sec-Fetch-Site`): nobody
+/// else may sign people in or out.
+#[must_use]
+pub fn is_foreign(sec_fetch_site: Option<&str>) -> bool {
+    sec_fetch_site.is_some_and(|site| !["same-origin", "none"].contains(&site))
+}
+
+/// Where to listen: `SHOP_LISTEN`, or port 4000 of this machine.
 ///
 /// # Errors
-/// SQLite's, or an address that is none.
-pub fn first_start(shop: &Shop) -> Result<(SocketAddr, String), Box<dyn std::error::Error>> {
-    let address = std::env::var("SHOP_LISTEN").unwrap_or_else(|_| "127.0.0.1:4000".to_owned());
+/// When it is no address.
+pub fn address() -> Result<SocketAddr, std::net::AddrParseError> {
+    std::env::var("SHOP_LISTEN").as_deref().unwrap_or("127.0.0.1:4000").parse()
+}
+
+/// What to tell who starts the shop: at the first start a user is made.
+///
+/// # Errors
+/// SQLite's.
+pub fn first_user(shop: &Shop) -> rusqlite::Result<String> {
     let password = BASE64_URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 12]>());
-    let said = match shop.add_user("ann@example.com", "Ann Example", &password)? {
+    Ok(match shop.add_user("ann@example.com", "Ann Example", &password)? {
         true => format!("Sign in as ann@example.com with the password {password}"),
-        false => String::new(),
-    };
-    Ok((address.parse()?, said))
+        false => "Sign in as ann@example.com with the password of the first start".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere_after_signing_in() {
+        for here in ["/", "/connect?ticket=abc"] {
+            assert_eq!(next_of(Some(here)), here);
+        }
+        for elsewhere in
+            ["//evil.example", "/\\evil.example", "/\t/evil.example", "https://evil.example", ""]
+        {
+            assert_eq!(next_of(Some(elsewhere)), "/");
+        }
+    }
 }

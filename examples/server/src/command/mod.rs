@@ -208,6 +208,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .subjects(accounts.clone())
         .master_key(master_key)
         .interaction("/login")
+        .logout_page("/logout")
         .policy(config.policy()?)
         .events(events::Logged)
         .rate_limit(ClientLimit::new())
