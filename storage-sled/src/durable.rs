@@ -114,8 +114,13 @@ impl Durability {
 
     /// Whether nothing is answered any more because the disk was full.
     pub(crate) fn was_full(&self) -> bool {
-        let full = self.counters.failed.get().is_some_and(|failed| failed.full);
-        full && !self.counters.unsure.load(Ordering::SeqCst)
+        self.counters.failed.get().is_some_and(|failed| failed.full)
+    }
+
+    /// As after a sync that failed while something else was failing.
+    #[cfg(test)]
+    pub(crate) fn doubt(&self) {
+        self.counters.unsure.store(true, Ordering::SeqCst);
     }
 
     /// Ends the thread, and says whether all that was written reached the disk: a full disk may show

@@ -349,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_that_also_failed_to_sync_is_not_trusted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, used) = failed(folder.path(), ErrorKind::StorageFull);
+        used.durability.doubt();
+        drop(used);
+        for _ in 0..3 {
+            let error = block_on(store.load(&issuer())).unwrap_err();
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(why.contains("failed to sync"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_disk_that_failed_otherwise_is_not_trusted_again() {
         let folder = tempfile::tempdir().unwrap();
         let (store, used) = failed(folder.path(), ErrorKind::Other);

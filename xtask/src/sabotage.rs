@@ -531,9 +531,23 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "hide the host's answers from its clients' pages",
         file: "adapters/actix/src/protect.rs",
-        from: "add_headers(answer.headers_mut(), headers);",
-        to: "drop(headers);",
+        from: "let mut answer = answer.map_into_left_body();\n                    add_headers(answer.headers_mut(), headers);",
+        to: "let answer = answer.map_into_left_body();\n                    drop(headers);",
         tests: ADAPTERS,
+    },
+    Sabotage {
+        name: "hide the refusals of the host's middlewares from its clients' pages",
+        file: "adapters/actix/src/protect.rs",
+        from: "let mut answer = error.error_response();\n                    add_headers(answer.headers_mut(), headers);",
+        to: "let answer = error.error_response();\n                    drop(headers);",
+        tests: ADAPTERS,
+    },
+    Sabotage {
+        name: "open a sled folder again whose sync failed",
+        file: "storage-sled/src/durable.rs",
+        from: "!self.counters.unsure.load(Ordering::SeqCst) && self.file.sync_data().is_ok()",
+        to: "self.file.sync_data().is_ok()",
+        tests: SLED,
     },
     Sabotage {
         name: "wait minutes for a header",
