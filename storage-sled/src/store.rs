@@ -17,6 +17,10 @@ use crate::records::{Failure, Place, Records};
 /// How often a folder whose disk was full is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long a folder that is in use is tried when it is opened, and how often.
+const PATIENCE: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// A store in a folder. Clones share it; the last one closes it.
 #[derive(Clone, Debug)]
 pub struct Sled(Arc<Folder>);
@@ -48,7 +52,17 @@ impl Sled {
     /// [`OpenError`], whose message says what to mend.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
-        let records = Arc::new(Records::open(&path)?);
+        let mut patience = PATIENCE;
+        let records = loop {
+            match Records::open(&path) {
+                // sled's own threads may hold on to a folder for a moment after it was closed.
+                Err(OpenError::InUse { .. }) if !patience.is_zero() => {
+                    std::thread::sleep(MOMENT);
+                    patience = patience.saturating_sub(MOMENT);
+                }
+                opened => break Arc::new(opened?),
+            }
+        };
         Ok(Self(Arc::new(Folder { path, opened: RwLock::new(Opened::Records(records)) })))
     }
 
@@ -370,13 +384,7 @@ mod tests {
             assert!(block_on(store.load(&issuer())).is_err());
         }
         drop(store);
-        // sled's own threads may hold on to the file for a moment.
-        let store = loop {
-            match Sled::open(folder.path()) {
-                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
-                opened => break opened.unwrap(),
-            }
-        };
+        let store = Sled::open(folder.path()).unwrap();
         assert_eq!(block_on(store.load(&issuer())).unwrap().unwrap().sealed, b"ring");
     }
 }
