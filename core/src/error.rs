@@ -323,8 +323,9 @@ impl Misdeed {
     }
 }
 
-/// An error with its sources: an operator needs to see why the store failed.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+/// An error with its sources, for the host's log: this crate's errors say what could not be done, and
+/// their sources say why.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

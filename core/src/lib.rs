@@ -86,6 +86,7 @@ pub use client::{
     SecretEntry, UnknownName,
 };
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
+pub use error::with_sources;
 pub use event::{Event, Events};
 pub use guard::{Admission, Guard, ResourceError};
 pub use http::{MAX_BODY, MAX_QUERY, Method, Request, Response};

@@ -1,25 +1,16 @@
 //! For the host's own tests: tokens without sockets, and a clock that is moved by hand.
 //!
 //! ```
-//! # use grantor::testing::TestEnvironment;
-//! # use grantor::{AuthorizationServer, Claims, Client, MasterKey, Request, Scope, SubjectError};
-//! # use grantor::{SubjectStatus, Subjects, Time, store::Memory};
-//! # use std::time::Duration;
-//! # struct People;
-//! # #[async_trait::async_trait]
-//! # impl Subjects for People {
-//! #     async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-//! #         Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
-//! #     }
-//! #     async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-//! #         Ok(Claims::new())
-//! #     }
-//! # }
+//! use grantor::store::Memory;
+//! use grantor::testing::{Anybody, TestEnvironment};
+//! use grantor::{AuthorizationServer, Client, MasterKey, Request, Scope};
+//! use std::time::Duration;
+//!
 //! # pollster::block_on(async {
 //! let clock = TestEnvironment::new();
 //! let server = AuthorizationServer::builder("https://id.example.com")
 //!     .store(Memory::new())
-//!     .subjects(People)
+//!     .subjects(Anybody)
 //!     .master_key(MasterKey::from_bytes([1; 32]))
 //!     .interaction("/login")
 //!     .environment(clock.clone())
@@ -46,13 +37,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::client::Client;
 use crate::env::{Environment, RandomnessUnavailable, Time};
 use crate::http::{Request, Response};
 use crate::interaction::{Next, Session};
 use crate::secret::Secret;
 use crate::server::{AuthorizationServer, path};
+use crate::subject::{Claims, SubjectError, SubjectStatus, Subjects};
 
 /// A clock that stands still until it is moved, and randomness that is the same at every run. Clones
 /// share both. **Never in production**: its secrets can be guessed.
@@ -126,6 +120,20 @@ impl Environment for TestEnvironment {
     }
 }
 
+/// People of whom everybody is there and nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Anybody;
+
+#[async_trait]
+impl Subjects for Anybody {
+    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
+        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
+    }
+    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
+        Ok(Claims::new())
+    }
+}
+
 impl AuthorizationServer {
     /// A client of this server, for tests.
     #[must_use]
@@ -150,13 +158,20 @@ pub struct TestClient<'a> {
 pub struct TestFailure {
     what: &'static str,
     answer: String,
+    /// The status of the answer, when there was one.
+    pub status: Option<u16>,
 }
 
 impl TestFailure {
     fn of(what: &'static str, response: &Response) -> Self {
         let body = String::from_utf8_lossy(&response.body);
         let to = response.get("location").unwrap_or_default();
-        Self { what, answer: format!("{} {to} {body}", response.status) }
+        let answer = format!("{} {to} {body}", response.status);
+        Self { what, answer, status: Some(response.status) }
+    }
+
+    fn before(what: &'static str, why: impl Into<String>) -> Self {
+        Self { what, answer: why.into(), status: None }
     }
 }
 
@@ -182,7 +197,8 @@ impl TestTokens {
     }
 }
 
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// The code verifier of every [`TestClient`]: the example of RFC 7636 appendix B.
+pub const CODE_VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 impl TestClient<'_> {
@@ -203,18 +219,26 @@ impl TestClient<'_> {
     /// # Errors
     /// [`TestFailure`] says which step was refused, and how.
     pub async fn sign_in_as(&self, subject: &str) -> Result<TestTokens, TestFailure> {
-        let clients = self.server.clients();
-        let found = clients.find(&self.client_id).await.ok().flatten();
-        let no_client = || TestFailure { what: "no such client", answer: self.client_id.clone() };
-        let client = found.ok_or_else(no_client)?;
-        let redirect_uri = client.redirect_uris.first().map_or("", String::as_str);
-        let scope = self.scope.clone().unwrap_or_else(|| client.scope.to_string());
-        let code = self.code(subject, redirect_uri, &scope).await?;
+        let code = self.code(subject).await?;
+        self.redeem(&code).await
+    }
+
+    async fn client(&self) -> Result<Arc<Client>, TestFailure> {
+        let found = self.server.clients().find(&self.client_id).await.ok().flatten();
+        found.ok_or_else(|| TestFailure::before("no such client", &self.client_id))
+    }
+
+    /// Redeems a code.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn redeem(&self, code: &str) -> Result<TestTokens, TestFailure> {
+        let client = self.client().await?;
         self.tokens(&[
             ("grant_type", "authorization_code"),
-            ("code", &code),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", VERIFIER),
+            ("code", code),
+            ("redirect_uri", client.redirect_uris.first().map_or("", String::as_str)),
+            ("code_verifier", CODE_VERIFIER),
         ])
         .await
     }
@@ -224,24 +248,25 @@ impl TestClient<'_> {
     /// # Errors
     /// When there is none, or it is refused.
     pub async fn refresh(&self, tokens: &TestTokens) -> Result<TestTokens, TestFailure> {
-        let none = || TestFailure { what: "no refresh token", answer: String::new() };
+        let none = || TestFailure::before("no refresh token", "the client may not refresh");
         let token = tokens.refresh_token.as_ref().ok_or_else(none)?;
         self.tokens(&[("grant_type", "refresh_token"), ("refresh_token", token.expose())]).await
     }
 
-    async fn code(
-        &self,
-        subject: &str,
-        redirect_uri: &str,
-        scope: &str,
-    ) -> Result<String, TestFailure> {
+    /// A person signs in now and allows everything that is asked for; the code that the client gets.
+    ///
+    /// # Errors
+    /// [`TestFailure`] says which step was refused, and how.
+    pub async fn code(&self, subject: &str) -> Result<String, TestFailure> {
+        let client = self.client().await?;
+        let scope = self.scope.clone().unwrap_or_else(|| client.scope.to_string());
         let form = Request::form(
             path::AUTHORIZE,
             &[
                 ("response_type", "code"),
                 ("client_id", &self.client_id),
-                ("redirect_uri", redirect_uri),
-                ("scope", scope),
+                ("redirect_uri", client.redirect_uris.first().map_or("", String::as_str)),
+                ("scope", &scope),
                 ("code_challenge", CHALLENGE),
                 ("code_challenge_method", "S256"),
             ],
@@ -265,7 +290,7 @@ impl TestClient<'_> {
                 consent.approve(&scope).await.map_err(failed)?
             }
             Next::SignIn(_, why) => {
-                return Err(TestFailure { what: "the person", answer: format!("{why:?}") });
+                return Err(TestFailure::before("the person", format!("{why:?}")));
             }
         };
         parameter(&response, "code").ok_or_else(|| TestFailure::of("the approval", &response))

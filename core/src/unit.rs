@@ -23,19 +23,6 @@ impl Subjects for Nobody {
     }
 }
 
-/// Whoever is asked for is there.
-pub(crate) struct Everybody;
-
-#[async_trait]
-impl Subjects for Everybody {
-    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(SubjectStatus::Active { valid_from: crate::env::Time::EPOCH })
-    }
-    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        Ok(Claims::new())
-    }
-}
-
 /// A server without clients, for people who may not come in.
 pub(crate) fn server() -> AuthorizationServer {
     let builder = AuthorizationServer::builder("https://id.example.com")

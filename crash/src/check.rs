@@ -113,32 +113,21 @@ impl Grant<'_> {
 
     fn broken(&self, retry_window: u64) -> Vec<Broken> {
         let mut broken = Vec::new();
-        let gave_tokens = |call: &&&Call| matches!(call.answer, Some(Answer::Tokens { .. }));
         let redemptions = self.calls.iter().filter(|call| matches!(call.wish, Wish::Redeem { .. }));
-        if redemptions.filter(gave_tokens).count() > 1 {
+        if redemptions.filter(|call| call.gave_tokens()).count() > 1 {
             broken.push(Broken::RedeemedTwice);
         }
         if self.successors().values().any(|successors| successors.len() > 1) {
             broken.push(Broken::TwoSuccessors);
         }
-        let says_ended = |call: &&&Call| {
-            let ended = [Answer::Refused, Answer::Revoked, Answer::Inactive];
-            call.answer.as_ref().is_some_and(|answer| ended.contains(answer))
-        };
-        let says_alive =
-            |call: &&&Call| matches!(call.answer, Some(Answer::Tokens { .. } | Answer::Active));
-        let first_end = self.calls.iter().filter(says_ended).map(|call| call.ended).min();
-        if let Some(end) = first_end
-            && self.calls.iter().filter(says_alive).any(|call| call.began > end)
+        let ends = self.calls.iter().filter(|call| call.says_ended()).map(|call| call.ended);
+        if let Some(end) = ends.min()
+            && self.calls.iter().any(|call| call.says_alive() && call.began > end)
         {
             broken.push(Broken::CameBack);
         }
-        let refused = [Answer::Refused, Answer::Inactive];
-        let refusals = self
-            .calls
-            .iter()
-            .filter(|call| call.answer.as_ref().is_some_and(|answer| refused.contains(answer)));
-        if refusals.copied().any(|refusal| !self.may_have_ended(refusal, retry_window)) {
+        let mut refusals = self.calls.iter().copied().filter(|call| call.is_refused());
+        if refusals.any(|refusal| !self.may_have_ended(refusal, retry_window)) {
             broken.push(Broken::Lost);
         }
         broken
@@ -164,10 +153,8 @@ impl Grant<'_> {
     fn may_have_ended(&self, refusal: &Call, retry_window: u64) -> bool {
         let before: Vec<&Call> =
             self.calls.iter().copied().filter(|call| call.began < refusal.ended).collect();
-        let seen_alive = before.iter().filter(|call| {
-            let alive = matches!(call.answer, Some(Answer::Tokens { .. } | Answer::Active));
-            alive && call.ended < refusal.began
-        });
+        let seen_alive =
+            before.iter().filter(|call| call.says_alive() && call.ended < refusal.began);
         let alive_at = seen_alive.map(|call| call.began).max();
         let is_recent = |call: &Call| alive_at.is_none_or(|alive_at| call.ended > alive_at);
         let others = || before.iter().filter(|call| call.began != refusal.began);
@@ -179,20 +166,19 @@ impl Grant<'_> {
             // It is spent if another redemption may have spent it; the guide's codes live 600 seconds.
             let made = self.calls.first().map_or(0, |call| call.began_at);
             let is_old = refusal.ended_at.saturating_sub(made) > 500_000;
-            return is_old || others().filter(is_redemption).any(|call| call.may_have_happened());
+            return is_old || others().filter(is_redemption).any(|call| !call.is_refused());
         }
         // A code that came back: it gave tokens once, so this one did not.
         let mut came_back = before.iter().filter(is_redemption).filter(|call| is_recent(call));
         if before.iter().filter(is_redemption).count() > 1
-            && came_back.any(|call| !matches!(call.answer, Some(Answer::Tokens { .. })))
+            && came_back.any(|call| !call.gave_tokens())
         {
             return true;
         }
         // A refresh token that came back after it had moved on, and after the retry window.
         before.iter().any(|back| {
             let Wish::Refresh { token } = &back.wish else { return false };
-            let was_granted = matches!(back.answer, Some(Answer::Tokens { .. }));
-            if was_granted || !is_recent(back) {
+            if back.gave_tokens() || !is_recent(back) {
                 return false;
             }
             before.iter().filter(|call| call.began != back.began).any(|moved| {
@@ -200,7 +186,7 @@ impl Grant<'_> {
                 let apart = back.ended_at.saturating_sub(moved.began_at) + 1000;
                 self.position(other) >= self.position(token)
                     && moved.began < back.ended
-                    && moved.may_have_happened()
+                    && !moved.is_refused()
                     && apart >= retry_window
             })
         })

@@ -89,11 +89,9 @@ fn until_refused(journal: &Journal, server: &Server) -> Result<(), Trouble> {
 fn nothing_was_acknowledged(journal: &Journal, failing_since: Tick) -> Result<(), Trouble> {
     let is_new = |call: &Call| {
         let answer = matches!(call.answer, Some(Answer::Code(_) | Answer::Client(_)));
-        let redeemed = matches!(call.wish, Wish::Redeem { .. })
-            && matches!(call.answer, Some(Answer::Tokens { .. }));
-        call.began > failing_since && (answer || redeemed)
+        answer || matches!(call.wish, Wish::Redeem { .. }) && call.gave_tokens()
     };
-    match journal.calls().iter().find(|call| is_new(call)) {
+    match journal.first_since(failing_since, is_new) {
         Some(call) => Err(format!("acknowledged without a sync: {call:?}").into()),
         None => Ok(()),
     }

@@ -67,9 +67,23 @@ impl Call {
         self.answer == Some(Answer::Unavailable)
     }
 
-    /// Whether the server may have done it.
-    pub(crate) fn may_have_happened(&self) -> bool {
-        !matches!(self.answer, Some(Answer::Refused | Answer::Inactive))
+    pub(crate) fn gave_tokens(&self) -> bool {
+        matches!(self.answer, Some(Answer::Tokens { .. }))
+    }
+
+    /// Whether the answer says that the grant lives.
+    pub(crate) fn says_alive(&self) -> bool {
+        matches!(self.answer, Some(Answer::Tokens { .. } | Answer::Active))
+    }
+
+    /// Whether the answer is no, which changes nothing.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.answer, Some(Answer::Refused | Answer::Inactive))
+    }
+
+    /// Whether the answer says that the grant has ended.
+    pub(crate) fn says_ended(&self) -> bool {
+        self.is_refused() || self.answer == Some(Answer::Revoked)
     }
 }
 
@@ -157,5 +171,10 @@ impl Journal {
 
     pub(crate) fn calls(&self) -> Vec<Call> {
         lock(&self.calls).clone()
+    }
+
+    /// The first call that began after `since` and is such a one.
+    pub(crate) fn first_since(&self, since: Tick, is: impl Fn(&Call) -> bool) -> Option<Call> {
+        lock(&self.calls).iter().find(|call| call.began > since && is(call)).cloned()
     }
 }

@@ -40,9 +40,9 @@ impl Run<'_> {
              answer), {} violations; retry window {} s, seed {}",
             self.storage,
             calls.len(),
-            count(|call| matches!(call.answer, Some(Answer::Tokens { .. }))),
-            count(|call| matches!(call.answer, Some(Answer::Revoked))),
-            count(|call| matches!(call.answer, Some(Answer::Refused | Answer::Inactive))),
+            count(Call::gave_tokens),
+            count(|call| call.answer == Some(Answer::Revoked)),
+            count(Call::is_refused),
             count(Call::is_unavailable),
             count(|call| call.answer.is_none()),
             violations.len(),
@@ -56,11 +56,8 @@ impl Run<'_> {
             return Err("promises were broken".into());
         }
         // A server that answers nothing breaks no promise, and shows none.
-        let kinds: [fn(&Call) -> bool; 3] = [
-            |call| matches!(call.answer, Some(Answer::Tokens { .. })),
-            |call| matches!(call.answer, Some(Answer::Active)),
-            |call| matches!(call.answer, Some(Answer::Refused | Answer::Inactive)),
-        ];
+        let kinds: [fn(&Call) -> bool; 3] =
+            [Call::gave_tokens, |call| call.answer == Some(Answer::Active), Call::is_refused];
         if kinds.into_iter().any(|is| count(is) == 0) {
             return Err("nothing was shown: too little was answered".into());
         }
@@ -90,9 +87,8 @@ pub(crate) fn look_after_all(clients: &mut [Client], world: World<'_>) -> Result
             scope.spawn(move || client.look_after_all(world));
         }
     });
-    let calls = world.journal.calls();
-    let mut since = calls.iter().filter(|call| call.began > begin);
-    match since.find(|call| call.answer.is_none() || call.is_unavailable()) {
+    let is_silent = |call: &Call| call.answer.is_none() || call.is_unavailable();
+    match world.journal.first_since(begin, is_silent) {
         Some(call) => Err(format!("a server that is well does not answer: {call:?}").into()),
         None => Ok(()),
     }

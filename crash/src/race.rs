@@ -3,12 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError, RwLock};
 
-use async_trait::async_trait;
 use grantor::store::Memory;
-use grantor::{
-    AuthorizationServer, Claims, Client, MasterKey, Next, Request, Scope, Session, SubjectError,
-    SubjectStatus, Subjects, SystemEnvironment, Time,
-};
+use grantor::testing::Anybody;
+use grantor::{AuthorizationServer, Client, MasterKey, Scope, SystemEnvironment};
 use grantor_sled::Sled;
 use grantor_sqlite::Sqlite;
 use pollster::block_on;
@@ -17,23 +14,6 @@ use crate::client::{Application, Line};
 use crate::journal::Answer;
 use crate::kill::Run;
 use crate::server::{Server, Trouble};
-
-const CLIENT: &str = "client_race";
-const CALLBACK: &str = "https://app.example.com/callback";
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-
-struct Anybody;
-
-#[async_trait]
-impl Subjects for Anybody {
-    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
-    }
-    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        Ok(Claims::new())
-    }
-}
 
 /// Races inside one process, on the engine itself.
 pub(crate) fn in_one_process(storage: &str, codes: u64, racers: usize) -> Result<(), Trouble> {
@@ -49,53 +29,24 @@ pub(crate) fn in_one_process(storage: &str, codes: u64, racers: usize) -> Result
         other => return Err(format!("no storage is called {other}").into()),
     };
     let server = block_on(builder.build())?;
-    let mut client = Client::public(CLIENT, "Race");
-    client.redirect_uris = vec![CALLBACK.into()];
+    let mut client = Client::public("client_race", "Race");
+    client.redirect_uris = vec!["https://app.example.com/callback".into()];
     client.scope = Scope::parse("openid")?;
     client.first_party = true;
     client.require_consent = false;
     block_on(server.clients().create(client))?;
+    let client = server.test_client("client_race");
     let wins = race(
         codes,
         racers,
-        || code(&server),
-        |_, code: &String| {
-            let fields = [
-                ("grant_type", "authorization_code"),
-                ("client_id", CLIENT),
-                ("code", code),
-                ("redirect_uri", CALLBACK),
-                ("code_verifier", VERIFIER),
-            ];
-            let status = block_on(server.handle(&Request::form("/oauth2/token", &fields))).status;
-            match status {
-                200 => Ok(true),
-                400 => Ok(false),
-                other => Err(format!("a redemption was answered {other}")),
-            }
+        || Ok(block_on(client.code("ann"))?),
+        |_, code: &String| match block_on(client.redeem(code)) {
+            Ok(_) => Ok(true),
+            Err(refused) if refused.status == Some(400) => Ok(false),
+            Err(other) => Err(format!("a redemption was answered so: {other}")),
         },
     )?;
     report(&format!("{storage}, one process"), codes, racers, wins)
-}
-
-fn code(server: &AuthorizationServer) -> Result<String, Trouble> {
-    let url = format!(
-        "/oauth2/authorize?response_type=code&client_id={CLIENT}&redirect_uri={CALLBACK}\
-         &scope=openid&code_challenge={CHALLENGE}&code_challenge_method=S256"
-    );
-    let login = block_on(server.handle(&Request::get(&url)));
-    let ticket = login.get("location").and_then(|to| to.split_once("ticket="));
-    let refused = || format!("{} {}", login.status, String::from_utf8_lossy(&login.body));
-    let (_, ticket) = ticket.ok_or_else(refused)?;
-    let session = Session::new("ann", "session", server.now());
-    let failed = |_| "the interaction failed";
-    let interaction = block_on(server.resume(ticket)).map_err(failed)?;
-    let Next::Done(response) = block_on(interaction.proceed(Some(session))).map_err(failed)? else {
-        return Err("the person is asked".into());
-    };
-    let location = url::Url::parse(response.get("location").ok_or("no redirect")?)?;
-    let code = location.query_pairs().find(|(name, _)| name == "code");
-    Ok(code.ok_or("no code")?.1.into_owned())
 }
 
 /// Races between two processes on one SQLite file, by HTTP.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use grantor::store::TokenStore as _;
-use grantor::{Next, Request, Response, Session};
-use grantor_fuzz::{CALLBACK, CHALLENGE, SPA, VERIFIER, WEB, World};
+use grantor::Request;
+use grantor::testing::CODE_VERIFIER as VERIFIER;
+use grantor_fuzz::{CALLBACK, SPA, WEB, World};
 use libfuzzer_sys::fuzz_target;
 use pollster::block_on;
 use serde_json::Value;
@@ -70,30 +71,9 @@ struct Access {
     ends_at: i64,
 }
 
-fn location(response: &Response, name: &str) -> Option<String> {
-    let url = url::Url::parse(response.get("location")?).ok()?;
-    url.query_pairs().find(|(have, _)| have == name).map(|(_, value)| value.into_owned())
-}
-
 fn authorize(world: &World, web: bool) -> String {
-    let client = if web { WEB } else { SPA };
-    let target = format!(
-        "/oauth2/authorize?response_type=code&client_id={client}&redirect_uri={CALLBACK}\
-         &scope=openid%20offline_access&code_challenge={CHALLENGE}&code_challenge_method=S256"
-    );
-    let login = block_on(world.server.handle(&Request::get(&target)));
-    let ticket = location(&login, "ticket").expect("a ticket");
-    let session = Session::new("ann", "session", world.server.now());
-    let interaction = block_on(world.server.resume(&ticket)).expect("the ticket is ours");
-    let response = match block_on(interaction.proceed(Some(session))).expect("it goes on") {
-        Next::Done(response) => response,
-        Next::Consent(consent) => {
-            let scope = consent.scope().clone();
-            block_on(consent.approve(&scope)).expect("it is approved")
-        }
-        Next::SignIn(..) => panic!("somebody is signed in"),
-    };
-    location(&response, "code").expect("a code")
+    let client = world.server.test_client(if web { WEB } else { SPA });
+    block_on(client.scope("openid offline_access").code("ann")).expect("a code")
 }
 
 fn call(world: &World, path: &str, web: bool, fields: &[(&str, &str)]) -> (u16, Value) {

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use grantor::store::Memory;
 use grantor::testing::TestEnvironment;
 use grantor::{
-    Algorithm, AuthorizationServer, Claims, Client, Environment, GrantType, MasterKey,
-    RandomnessUnavailable, Scope, Secret, SubjectError, SubjectStatus, Subjects, Time,
+    Algorithm, AuthorizationServer, Claims, Client, GrantType, MasterKey, Scope, Secret,
+    SubjectError, SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
 

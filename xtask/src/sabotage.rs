@@ -552,9 +552,9 @@ const ALL: &[Sabotage] = &[
     },
     Sabotage {
         name: "wait minutes for a header",
-        file: "adapters/axum/src/serve.rs",
-        from: "const HEADER_DEADLINE: Duration = Duration::from_secs(30);",
-        to: "const HEADER_DEADLINE: Duration = Duration::from_secs(300);",
+        file: "adapters/tokio/src/lib.rs",
+        from: "pub const HEADER_DEADLINE: Duration = Duration::from_secs(30);",
+        to: "pub const HEADER_DEADLINE: Duration = Duration::from_secs(300);",
         tests: AXUM,
     },
     Sabotage {

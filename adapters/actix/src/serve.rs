@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::time::Duration;
 
 use actix_http::{KeepAlive, Request, Response};
 use actix_service::IntoServiceFactory;
@@ -10,11 +9,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use actix_web::{Error, HttpServer};
 use grantor::AuthorizationServer;
-
-/// How long a client may take to send a request's headers.
-const HEADER_DEADLINE: Duration = Duration::from_secs(30);
-/// How long requests in flight may take after the signal to stop, in seconds.
-const GRACE: u64 = 10;
+use grantor_tokio::{GRACE, HEADER_DEADLINE};
 
 /// Runs the host's bound `HttpServer` until the process gets SIGINT or SIGTERM (or what the host has set
 /// with `shutdown_signal`), with the server's maintenance beside it; then finishes what is in flight.
@@ -46,7 +41,7 @@ where
     let serving = http
         .client_request_timeout(HEADER_DEADLINE)
         .keep_alive(KeepAlive::Disabled)
-        .shutdown_timeout(GRACE)
+        .shutdown_timeout(GRACE.as_secs())
         .run();
     // The end of serving ends the maintenance, which has none of its own.
     tokio::select! {

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use grantor::AuthorizationServer;
+use grantor_tokio::{GRACE, HEADER_DEADLINE};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,15 +25,10 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
-/// How long a client may take to send a request's headers; also how long it may stay idle, and how
-/// long it may take to agree on TLS.
-const HEADER_DEADLINE: Duration = Duration::from_secs(30);
 /// How many connections are served at once. More wait in the listener's queue.
 const CONNECTIONS: usize = 4096;
 /// How long a client may pause while it sends a body or takes an answer.
 const STALL: Duration = Duration::from_secs(30);
-/// How long requests in flight may take after the signal to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves HTTP/1.1, without upgrades (WebSockets), until the process gets SIGINT or SIGTERM, then finishes what is in flight. Runs the
 /// server's maintenance beside it. Await it; the error is a listener that fails for good.

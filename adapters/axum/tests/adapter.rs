@@ -2,36 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "these are tests")]
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::get;
 use grantor::store::Memory;
-use grantor::{
-    AuthorizationServer, Claims, Client, MasterKey, Scope, SubjectError, SubjectStatus, Subjects,
-    Time,
-};
+use grantor::testing::Anybody;
+use grantor::{AuthorizationServer, Client, MasterKey, Scope};
 use grantor_axum::{Bearer, Reply, routes};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-struct People;
-
-#[async_trait]
-impl Subjects for People {
-    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
-    }
-    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        Ok(Claims::new())
-    }
-}
-
 async fn server() -> AuthorizationServer {
     let builder = AuthorizationServer::builder("https://id.example.com")
         .store(Memory::new())
-        .subjects(People)
+        .subjects(Anybody)
         .master_key(MasterKey::from_bytes([1; 32]));
     let server = builder.build().await.unwrap();
     let mut client = Client::public("client_a", "A");

@@ -7,30 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::routing::{get, post};
 use grantor::store::Memory;
-use grantor::{
-    AuthorizationServer, Claims, MasterKey, SubjectError, SubjectStatus, Subjects, Time,
-};
+use grantor::testing::Anybody;
+use grantor::{AuthorizationServer, MasterKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-struct Nobody;
-
-#[async_trait]
-impl Subjects for Nobody {
-    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(SubjectStatus::Active { valid_from: Time::EPOCH })
-    }
-    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        Ok(Claims::new())
-    }
-}
 
 /// A server that is being served.
 struct Serving {
@@ -44,7 +30,7 @@ struct Serving {
 async fn serve() -> Serving {
     let builder = AuthorizationServer::builder("https://id.example.com")
         .store(Memory::new())
-        .subjects(Nobody)
+        .subjects(Anybody)
         .master_key(MasterKey::from_bytes([1; 32]));
     let server = builder.build().await.unwrap();
     let go_on = Arc::new(Notify::new());

@@ -6,6 +6,13 @@ use std::time::Duration;
 use grantor::{AuthorizationServer, Failure, Request, Response};
 use tracing::Instrument as _;
 
+/// How long a client may take to send a request's headers, to stay idle between requests, and to agree on
+/// TLS. The frameworks would wait for ever.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long what is in flight may take after the signal to stop.
+pub const GRACE: Duration = Duration::from_secs(10);
+
 /// How long a client may take to send its body. The frameworks would wait for ever.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -66,14 +66,12 @@ fn right_redeem() -> Step {
 
 /// The owner's refresh, by a token that has not expired.
 fn rotating(from: u32) -> Step {
-    Step::Refresh {
-        client: "client_a".into(),
-        from,
-        expires_at: START.plus(Duration::from_secs(4000)),
-        scope: None,
-        rotate: true,
-        retry: RETRY,
-    }
+    refreshing(from, true, Duration::from_secs(4000))
+}
+
+fn refreshing(from: u32, rotate: bool, life: Duration) -> Step {
+    let (client, expires_at) = ("client_a".into(), START.plus(life));
+    Step::Refresh { client, from, expires_at, scope: None, rotate, retry: RETRY }
 }
 
 fn refresh() -> impl Strategy<Value = Step> {
@@ -350,9 +348,7 @@ proptest! {
         let advanced_at = START;
         let grant = Grant { state: State::Active { generation, advanced_at }, ..grant(true) };
         for since in since {
-            let Step::Refresh { client, from, expires_at, scope, retry, .. } = rotating(generation)
-            else { unreachable!() };
-            let step = Step::Refresh { client, from, expires_at, scope, rotate: false, retry };
+            let step = refreshing(generation, false, Duration::from_secs(4000));
             let (next, outcome) = grant.apply(&step, Time::from_millis(START.millis() + since));
             prop_assert_eq!(next, None);
             prop_assert!(is_granted(&outcome));
@@ -421,15 +417,7 @@ fn an_id_prints_as_what_operators_search_for() {
 fn a_refresh_before_any_refresh_token_was_issued_is_refused() {
     let mut grant = grant(true);
     grant.refresh_idle = None;
-    let step = Step::Refresh {
-        client: "client_a".into(),
-        from: 1,
-        expires_at: START.plus(Duration::from_secs(100)),
-        scope: None,
-        rotate: true,
-        retry: RETRY,
-    };
-    assert_eq!(grant.apply(&step, START), (None, Outcome::Mismatch(Field::Refresh)));
+    assert_eq!(grant.apply(&rotating(1), START), (None, Outcome::Mismatch(Field::Refresh)));
 }
 
 #[test]
@@ -437,15 +425,7 @@ fn the_last_generation_does_not_overflow() {
     let mut grant = grant(true);
     let advanced_at = START.minus(RETRY);
     grant.state = State::Active { generation: u32::MAX, advanced_at };
-    let step = Step::Refresh {
-        client: "client_a".into(),
-        from: u32::MAX,
-        expires_at: START.plus(Duration::from_secs(100)),
-        scope: None,
-        rotate: true,
-        retry: RETRY,
-    };
-    assert_eq!(grant.apply(&step, START), (None, Outcome::Expired));
+    assert_eq!(grant.apply(&rotating(u32::MAX), START), (None, Outcome::Expired));
 }
 
 #[test]
@@ -453,14 +433,7 @@ fn a_token_that_lives_hardly_longer_than_the_retry_window_still_gets_a_successor
     let mut grant = grant(true);
     grant.refresh_idle = Some(RETRY);
     grant.state = State::Active { generation: 2, advanced_at: START };
-    let step = Step::Refresh {
-        client: "client_a".into(),
-        from: 2,
-        expires_at: START.plus(RETRY),
-        scope: None,
-        rotate: true,
-        retry: RETRY,
-    };
+    let step = refreshing(2, true, RETRY);
     assert_eq!(grant.apply(&step, START.plus(RETRY / 3)).0, None, "a burst is answered alike");
     let (moved, _) = grant.apply(&step, START.plus(RETRY / 2));
     let state = moved.expect("it rotates in time").state;

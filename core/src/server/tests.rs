@@ -7,8 +7,7 @@ use crate::client::Client;
 use crate::keys::{MasterKey, sealed_for};
 use crate::scope::Scope;
 use crate::store::{KeyStore as _, Memory, Owner};
-use crate::testing::{TestEnvironment, TestTokens};
-use crate::unit::Everybody;
+use crate::testing::{Anybody, TestEnvironment, TestTokens};
 
 const ISSUERS: usize = 1000;
 
@@ -32,7 +31,7 @@ fn a_thousand_issuers_share_a_store_and_never_meet() {
             assert!(block_on(store.replace(issuer, ring, 0)).unwrap());
             let builder = AuthorizationServer::builder(issuer.as_str())
                 .store(store.clone())
-                .subjects(Everybody)
+                .subjects(Anybody)
                 .interaction("/login")
                 .environment(clock.clone())
                 .master_key(MasterKey::from_bytes([1; 32]));
@@ -69,7 +68,7 @@ fn a_thousand_issuers_share_a_store_and_never_meet() {
 fn an_issuer_with_a_path_has_its_well_known_documents_where_each_standard_says() {
     let builder = AuthorizationServer::builder("https://id.example.com/tenant")
         .store(Memory::new())
-        .subjects(Everybody)
+        .subjects(Anybody)
         .interaction("/login")
         .master_key(MasterKey::from_bytes([1; 32]));
     let server = block_on(builder.build()).unwrap();

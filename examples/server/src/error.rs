@@ -43,12 +43,6 @@ fn listen_mend(setting: &str, error: &std::io::Error) -> String {
     }
 }
 
-/// An error and what it comes from: the engine's errors say why in their sources.
-pub(crate) fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 /// A database could not be asked.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the database failed: {0}")]
@@ -62,7 +56,7 @@ impl StoreFailed {
 
     /// A failure of the engine's store, with its reason.
     pub(crate) fn of_engine(error: &grantor::store::StoreError) -> Self {
-        Self(with_sources(error))
+        Self(grantor::with_sources(error))
     }
 }
 

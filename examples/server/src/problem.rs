@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::error::{StoreFailed, with_sources};
+use crate::error::StoreFailed;
 
 /// An error of the API.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Problem {
 
     /// A store that failed. The reason is for the log.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error = with_sources(error), "the API could not answer");
+        tracing::error!(error = grantor::with_sources(error), "the API could not answer");
         let mut problem =
             Self::new(503, "Service unavailable", "The server cannot answer right now. Try again.");
         problem.retry_after = Some(1);
