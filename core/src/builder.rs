@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::env::{Environment, Monotonic, SystemEnvironment};
 use crate::event::{Events, NoEvents};
 use crate::issuer::{Issuer, IssuerError};
-use crate::keys::{KeyError, Keys, MasterKey};
+use crate::keys::{KeyError, Keys, MasterKey, Signer};
 use crate::limit::{NoLimit, RateLimit};
 use crate::policy::Policy;
 use crate::server::{AuthorizationServer, ErrorPage, PageError, Parts};
@@ -24,6 +24,7 @@ pub struct Builder {
     keys: Option<Arc<dyn KeyStore>>,
     subjects: Option<Arc<dyn Subjects>>,
     master_key: Option<MasterKey>,
+    signer: Option<Arc<dyn Signer>>,
     events: Arc<dyn Events>,
     environment: Arc<dyn Environment>,
     policy: Policy,
@@ -68,6 +69,7 @@ impl Builder {
             keys: None,
             subjects: None,
             master_key: None,
+            signer: None,
             events: Arc::new(NoEvents),
             environment: Arc::new(SystemEnvironment),
             policy: Policy::default(),
@@ -110,6 +112,12 @@ impl Builder {
     /// The key that seals the signing keys at rest. Keep it apart from the database.
     pub fn master_key(self, master_key: MasterKey) -> Self {
         Self { master_key: Some(master_key), ..self }
+    }
+
+    /// Keys of the host's own, such as those of a key management service, which sign instead of the
+    /// engine's.
+    pub fn signer(self, signer: impl Signer) -> Self {
+        Self { signer: Some(Arc::new(signer)), ..self }
     }
 
     /// Where the host signs people in and asks for consent: a path from the root of the issuer's
@@ -177,9 +185,9 @@ impl Builder {
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let clock = Monotonic::default();
         let now = clock.now(&*self.environment);
-        let lifetimes = self.policy.key_lifetimes();
+        let (policy, signer) = (self.policy.key_policy(), self.signer);
         let keys =
-            Keys::open(key_store, issuer.clone(), master, lifetimes, &*self.environment, now)
+            Keys::open(key_store, issuer.clone(), master, policy, signer, &*self.environment, now)
                 .await?;
         let parts = Parts {
             interaction: self.interaction,

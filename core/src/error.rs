@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::env::RandomnessUnavailable;
+use crate::fetch::FetchError;
 use crate::grant::Field;
 use crate::http::Response;
 use crate::keys::KeyError;
@@ -101,6 +102,8 @@ pub(crate) enum Misdeed {
     Randomness(#[from] RandomnessUnavailable),
     #[error(transparent)]
     Subject(#[from] SubjectError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
 }
 
 /// Why a grant that exists must not be used.
@@ -247,10 +250,7 @@ impl Misdeed {
                 "the access token does not have the scope that this needs".into(),
             ),
 
-            M::Store(_) => {
-                (503, "temporarily_unavailable", "the server cannot answer now: try again".into())
-            }
-            M::Subject(_) => {
+            M::Store(_) | M::Subject(_) | M::Fetch(_) => {
                 (503, "temporarily_unavailable", "the server cannot answer now: try again".into())
             }
             M::Keys(_) | M::Randomness(_) => {

@@ -98,15 +98,13 @@ pub async fn open_ticket(server: &AuthorizationServer, text: &str) -> Option<Str
 
 /// Signs claims.
 #[must_use]
-pub fn sign(server: &AuthorizationServer, typ: &str, claims: &Map<String, Value>) -> String {
-    let ring = server.ring();
-    let key = ring.signing_key(Algorithm::EdDsa, server.now());
-    let signed = key.and_then(|key| jwt::sign(key, typ, claims));
-    signed.map(|secret| secret.expose().to_owned()).unwrap_or_default()
+pub async fn sign(server: &AuthorizationServer, typ: &str, claims: &Map<String, Value>) -> String {
+    let signed = server.keys().sign(Algorithm::EdDsa, typ, claims, server.now());
+    signed.await.map(|secret| secret.expose().to_owned()).unwrap_or_default()
 }
 
 /// The claims of a token of this server.
 #[must_use]
 pub fn verify(server: &AuthorizationServer, typ: &str, token: &str) -> Option<Map<String, Value>> {
-    jwt::verify(token, typ, &server.ring(), server.issuer(), server.now()).ok()
+    jwt::verify(token, typ, &server.keys().verifying(), server.issuer(), server.now()).ok()
 }

@@ -1,38 +1,57 @@
 //! The guard: protects the host's own API with this server's access tokens.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::client::Client;
 use crate::endpoint::userinfo::bearer;
-use crate::endpoint::{Call, cors, jwks};
-use crate::error::Misdeed;
+use crate::endpoint::{cors, jwks};
+use crate::error::{Misdeed, with_sources};
+use crate::event::Event;
 use crate::http::{Request, Response};
 use crate::issuer::Issuer;
+use crate::resource::{ResourceError, ResourceServer};
 use crate::server::AuthorizationServer;
 use crate::token::access_token::{self, AccessToken, Live};
 
 /// Where a resource's metadata begins (RFC 9728 section 3).
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// Checks the access tokens of requests to the host's own API: signature, type, audience, expiry,
-/// scope, and that grant, client and subject still stand, so that a revocation bites at once.
+/// Checks the access tokens of requests to the host's own API.
 ///
-/// It answers as RFC 6750 section 3 says, and browsers of the client's registered origins may read
-/// all its answers; preflights included.
+/// The guard of an [`AuthorizationServer`] in the same process checks signature, type, audience, expiry and
+/// scope, and that grant, client and subject still stand, so that a revocation bites at once. For an API in a
+/// process of its own there is [`ResourceServer`].
+///
+/// It answers as RFC 6750 section 3 says, and browsers of the allowed origins may read all its answers;
+/// preflights included. Those are the ones that the token's client has registered, or the resource server's.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    server: AuthorizationServer,
+    judge: Judge,
     scopes: Vec<String>,
     resource: Option<Issuer>,
 }
 
-/// A resource that cannot be protected.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the resource {resource:?} cannot be protected: {why}")]
-pub struct ResourceError {
-    resource: String,
-    why: &'static str,
+/// Who knows whether a token is good.
+#[derive(Clone, Debug)]
+enum Judge {
+    Here(AuthorizationServer),
+    Elsewhere(ResourceServer),
+}
+
+impl From<&AuthorizationServer> for Guard {
+    fn from(server: &AuthorizationServer) -> Self {
+        Self { judge: Judge::Here(server.clone()), scopes: Vec::new(), resource: None }
+    }
+}
+
+impl From<&ResourceServer> for Guard {
+    fn from(server: &ResourceServer) -> Self {
+        let resource = Some(server.resource().clone());
+        Self { judge: Judge::Elsewhere(server.clone()), scopes: Vec::new(), resource }
+    }
 }
 
 /// What the guard says to a request.
@@ -48,8 +67,8 @@ pub enum Admission {
 impl Guard {
     /// A guard that wants a valid token.
     #[must_use]
-    pub fn new(server: &AuthorizationServer) -> Self {
-        Self { server: server.clone(), scopes: Vec::new(), resource: None }
+    pub fn new(of: impl Into<Self>) -> Self {
+        of.into()
     }
 
     /// The guard wants this scope too.
@@ -66,10 +85,16 @@ impl Guard {
     /// # Errors
     /// What is wrong with the URL, or that no token is meant for it.
     pub fn resource(mut self, url: &str) -> Result<Self, ResourceError> {
-        let fail = |why| ResourceError { resource: url.to_owned(), why };
-        let resource = Issuer::new(url).map_err(|error| fail(error.why()))?;
-        if !self.server.policy().apis.iter().any(|api| api == url) {
-            return Err(fail("no token is meant for it: add it to the policy's `apis`"));
+        let resource = ResourceError::url(url)?;
+        let is_ours = match &self.judge {
+            Judge::Here(server) => server.policy().apis.iter().any(|api| api == url),
+            Judge::Elsewhere(server) => *server.resource() == resource,
+        };
+        if !is_ours {
+            return Err(ResourceError::new(
+                url,
+                "no token is meant for it: add it to the policy's `apis`, or name the resource server's own",
+            ));
         }
         self.resource = Some(resource);
         Ok(self)
@@ -86,11 +111,14 @@ impl Guard {
     /// where routes of one resource want different ones, ask a guard that has them all.
     #[must_use]
     pub fn metadata(&self, request: &Request) -> Response {
-        let call = Call::new(&self.server, request);
-        jwks::for_everyone(&call, || {
+        let issuer = match &self.judge {
+            Judge::Here(server) => server.issuer(),
+            Judge::Elsewhere(server) => server.issuer(),
+        };
+        let document = || {
             let mut metadata = json!({
                 "resource": self.resource.as_ref().map(Issuer::as_str),
-                "authorization_servers": [self.server.issuer().as_str()],
+                "authorization_servers": [issuer.as_str()],
                 "bearer_methods_supported": ["header"],
             });
             // What has no value is left out (RFC 9728 section 3.2).
@@ -98,7 +126,8 @@ impl Guard {
                 members.insert("scopes_supported".to_owned(), self.scopes.clone().into());
             }
             metadata
-        })
+        };
+        jwks::for_everyone(request, document, |misdeed| self.refuse(request, None, &misdeed))
     }
 
     /// Says in the challenge where the metadata is (RFC 9728 section 5.1).
@@ -117,40 +146,85 @@ impl Guard {
     pub async fn admit(&self, request: &Request) -> Admission {
         if cors::is_preflight(request) {
             let methods = "GET, HEAD, POST, PUT, PATCH, DELETE";
-            return Admission::Answered(cors::preflight(&self.server, request, methods).await);
+            let page = self.page(None, request).await;
+            return Admission::Answered(cors::answer_preflight(request, methods, page));
         }
-        let mut call = Call::new(&self.server, request);
-        let checked = self.check(&mut call).await;
-        let client = call.client.as_deref();
+        let (client, checked) = self.check(request).await;
+        let client = client.as_deref();
+        let page = self.page(client, request).await;
         match checked {
             Ok(token) => {
                 let bare = Response { status: 200, headers: Vec::new(), body: Vec::new() };
-                let exposed = cors::expose(&self.server, request, client, bare).await;
+                let exposed = cors::expose_to(request, bare, page);
                 Admission::Admitted(Box::new(token), exposed.headers)
             }
             Err(misdeed) => {
-                let mut response = call.conclude(Err(misdeed));
+                let mut response = self.refuse(request, client, &misdeed);
                 self.lead_to_metadata(&mut response);
-                let response = cors::expose(&self.server, request, client, response).await;
-                Admission::Answered(response)
+                Admission::Answered(cors::expose_to(request, response, page))
             }
         }
     }
 
-    async fn check(&self, call: &mut Call<'_>) -> Result<AccessToken, Misdeed> {
-        let token = bearer(call.request)?.ok_or(Misdeed::TokenMissing)?;
-        let Live { token, client } = access_token::live(&self.server, &token, call.now).await?;
-        call.client = Some(client);
+    async fn page(&self, client: Option<&Client>, request: &Request) -> cors::Page {
+        match &self.judge {
+            Judge::Here(server) => cors::page(server, client, request).await,
+            Judge::Elsewhere(server) => {
+                cors::origin(request).is_some_and(|origin| server.allows_origin(origin)).into()
+            }
+        }
+    }
+
+    fn refuse(&self, request: &Request, client: Option<&Client>, misdeed: &Misdeed) -> Response {
+        let event = Event::Refused {
+            endpoint: &request.path,
+            client_id: client.map(|client| client.client_id.as_str()),
+            reason: with_sources(misdeed),
+        };
+        match &self.judge {
+            Judge::Here(server) => server.emit(&event),
+            Judge::Elsewhere(server) => server.emit(&event),
+        }
+        misdeed.response()
+    }
+
+    /// The token, if it opens what this guard protects; and its client, as far as it is known here.
+    async fn check(
+        &self,
+        request: &Request,
+    ) -> (Option<Arc<Client>>, Result<AccessToken, Misdeed>) {
+        let token = match bearer(request).and_then(|token| token.ok_or(Misdeed::TokenMissing)) {
+            Ok(token) => token,
+            Err(misdeed) => return (None, Err(misdeed)),
+        };
+        let (client, checked) = match &self.judge {
+            Judge::Elsewhere(server) => (None, server.check(&token).await),
+            Judge::Here(server) => match access_token::live(server, &token, server.now()).await {
+                Ok(Live { token, client }) => (Some(client), self.meant_for_us(server, token)),
+                Err(misdeed) => (None, Err(misdeed)),
+            },
+        };
+        let checked = checked.and_then(|token| {
+            match self.scopes.iter().find(|scope| !token.scope.contains(scope)) {
+                Some(missing) => Err(Misdeed::TokenScope(missing.clone())),
+                None => Ok(token),
+            }
+        });
+        (client, checked)
+    }
+
+    fn meant_for_us(
+        &self,
+        server: &AuthorizationServer,
+        token: AccessToken,
+    ) -> Result<AccessToken, Misdeed> {
         let accepted = match &self.resource {
             Some(resource) => vec![resource.as_str().to_owned()],
-            None => self.server.policy().audience(self.server.issuer()),
+            None => server.policy().audience(server.issuer()),
         };
-        if !token.audience.iter().any(|audience| accepted.contains(audience)) {
-            return Err(Misdeed::TokenInvalid("it is meant for another audience"));
-        }
-        match self.scopes.iter().find(|scope| !token.scope.contains(scope)) {
-            Some(missing) => Err(Misdeed::TokenScope(missing.clone())),
-            None => Ok(token),
+        match token.audience.iter().any(|audience| accepted.contains(audience)) {
+            true => Ok(token),
+            false => Err(Misdeed::TokenInvalid("it is meant for another audience")),
         }
     }
 }
@@ -161,11 +235,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::Client;
     use crate::grant::GrantId;
     use crate::keys::Algorithm;
     use crate::secret::Secret;
-    use crate::token::jwt;
 
     /// No configuration mints such a token yet; a leaked key of another deployment would.
     #[test]
@@ -181,9 +253,9 @@ mod tests {
                 "scope": "openid", "jti": format!("cc_{}", GrantId::from_bytes([1; 32])),
                 "iat": now.secs(), "exp": now.secs() + 60,
             });
-            let ring = server.ring();
-            let key = ring.signing_key(Algorithm::EdDsa, now).unwrap();
-            let token = jwt::sign(key, "at+jwt", claims.as_object().unwrap()).unwrap();
+            let claims = claims.as_object().unwrap();
+            let token =
+                block_on(server.keys().sign(Algorithm::EdDsa, "at+jwt", claims, now)).unwrap();
             Request::get(path).header("authorization", format!("Bearer {}", token.expose()))
         };
         let (ours, other) = ("https://id.example.com", "https://elsewhere.example");

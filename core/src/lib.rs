@@ -58,6 +58,7 @@ mod endpoint;
 mod env;
 mod error;
 mod event;
+mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod grant;
@@ -69,6 +70,7 @@ mod keys;
 mod limit;
 mod logout;
 mod policy;
+mod resource;
 mod scope;
 mod secret;
 mod server;
@@ -88,16 +90,21 @@ pub use client::{
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
 pub use error::with_sources;
 pub use event::{Event, Events};
-pub use guard::{Admission, Guard, ResourceError};
+pub use fetch::{Document, Fetch, FetchError};
+pub use guard::{Admission, Guard};
 pub use http::{MAX_BODY, MAX_QUERY, Method, Request, Response};
 pub use interaction::{
     Consent, Interaction, InteractionError, Next, Pending, Session, SignInReason,
 };
 pub use issuer::{Issuer, IssuerError};
-pub use keys::{Algorithm, KeyError, KeyInfo, KeyRotation, MasterKey};
+pub use keys::{
+    Algorithm, JwkSet, JwkSetError, KeyError, KeyInfo, KeyRotation, MAX_JWK_SET, MasterKey, Signer,
+    SignerError,
+};
 pub use limit::{Attempt, RateLimit};
 pub use logout::Logout;
 pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
+pub use resource::{ResourceError, ResourceServer, ResourceServerBuilder};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
 pub use secret::{Secret, SecretDigest};
 pub use server::{AuthorizationServer, Failure, MaintenanceError, PageError};

@@ -1,10 +1,11 @@
 //! What a server allows, and for how long.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::client::Client;
 use crate::issuer::Issuer;
-use crate::keys::Lifetimes;
+use crate::keys::{Algorithm, KeyPolicy};
 use crate::scope::Scope;
 
 const fn minutes(n: u64) -> Duration {
@@ -57,6 +58,10 @@ pub struct Policy {
     /// client; this is for applications that forget to. A confidential client's token is never
     /// revoked without its secret.
     pub anonymous_revocation: bool,
+    /// What tokens can be signed with: RS256, ES256 and EdDSA. The first and the last must be among
+    /// them: they are what ID tokens and access tokens are signed with for clients that ask for nothing
+    /// else.
+    pub algorithms: Vec<Algorithm>,
     /// How often keys are replaced: 30 days.
     pub rotate_keys_every: Duration,
     /// How long new keys are published before they sign: 15 minutes. Longer than clients keep the
@@ -100,6 +105,7 @@ impl Default for Policy {
             apis: Vec::new(),
             scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
             anonymous_revocation: false,
+            algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
             rotate_keys_every: days(30),
             publish_keys_ahead: minutes(15),
         }
@@ -127,6 +133,13 @@ impl Policy {
             return Err(
                 "retry_window must be at most 600 seconds: without a bound, a thief and the owner could not be told apart",
             );
+        }
+        let distinct: HashSet<_> = self.algorithms.iter().collect();
+        if distinct.len() < self.algorithms.len() {
+            return Err("an algorithm stands twice in `algorithms`");
+        }
+        if ![Algorithm::Rs256, Algorithm::EdDsa].iter().all(|needed| distinct.contains(needed)) {
+            return Err("`algorithms` must have RS256 and EdDSA: clients that name none get these");
         }
         if self.publish_keys_ahead < minutes(10) {
             return Err(
@@ -166,8 +179,9 @@ impl Policy {
         audience
     }
 
-    pub(crate) fn key_lifetimes(&self) -> Lifetimes {
-        Lifetimes {
+    pub(crate) fn key_policy(&self) -> KeyPolicy {
+        KeyPolicy {
+            algorithms: self.algorithms.clone(),
             rotate_every: self.rotate_keys_every,
             publish_ahead: self.publish_keys_ahead,
             token: MAX_TOKEN_LIFETIME,
@@ -189,6 +203,8 @@ mod tests {
             policy.check().is_err()
         };
         assert!(refused(|p| p.code_lifetime = minutes(11)));
+        assert!(refused(|p| p.algorithms = vec![Algorithm::Rs256]));
+        assert!(refused(|p| p.algorithms.push(Algorithm::Rs256)));
         assert!(refused(|p| p.retry_window = minutes(11)));
         assert!(refused(|p| p.access_token_lifetime = Duration::ZERO));
         assert!(refused(|p| p.publish_keys_ahead = Duration::from_secs(599)));

@@ -414,7 +414,7 @@ fn hinted_subject(
     parameters: &Parameters,
 ) -> Result<Option<String>, &'static str> {
     let Some(hint) = parameters.get("id_token_hint") else { return Ok(None) };
-    let claims = jwt::authentic(hint, id_token::TYP, &server.ring(), server.issuer())
+    let claims = jwt::authentic(hint, id_token::TYP, &server.keys().verifying(), server.issuer())
         .map_err(|_| "the id_token_hint is not an ID token of this server")?;
     Ok(claims.get("sub").and_then(Value::as_str).map(str::to_owned))
 }

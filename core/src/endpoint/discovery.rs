@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::{Call, jwks};
 use crate::client::{AuthMethod, GrantType};
 use crate::http::Response;
-use crate::keys::Algorithm;
 use crate::server::{AuthorizationServer, path};
 use crate::token::claims;
 
 pub(crate) fn answer(call: &Call<'_>) -> Response {
-    jwks::for_everyone(call, || metadata(call.server))
+    let refuse = |misdeed| call.conclude(Err(misdeed));
+    jwks::for_everyone(call.request, || metadata(call.server), refuse)
 }
 
 fn metadata(server: &AuthorizationServer) -> Value {
@@ -34,7 +34,7 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": grant_types.map(GrantType::as_str),
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),
+        "id_token_signing_alg_values_supported": server.policy().algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
         "token_endpoint_auth_methods_supported": all_methods,
         "revocation_endpoint_auth_methods_supported": all_methods,
         "introspection_endpoint_auth_methods_supported": secret_methods,

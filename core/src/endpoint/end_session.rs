@@ -70,8 +70,8 @@ struct Hint {
 fn hint(call: &Call<'_>, parameters: &Parameters) -> Result<Option<Hint>, Refusal> {
     let Some(token) = parameters.get("id_token_hint") else { return Ok(None) };
     let invalid = Refusal::page("invalid_request", "The id_token_hint is invalid.");
-    let ring = call.server.ring();
-    let claims = jwt::authentic(token, id_token::TYP, &ring, call.server.issuer());
+    let keys = call.server.keys().verifying();
+    let claims = jwt::authentic(token, id_token::TYP, &keys, call.server.issuer());
     let Ok(claims) = claims else { return Err(invalid) };
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     match (text("sub"), text("aud")) {

@@ -26,7 +26,7 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     match grant_type {
         GrantType::AuthorizationCode => authorization_code(call, &client, &parameters).await,
         GrantType::RefreshToken => refresh_token(call, &client, &parameters).await,
-        GrantType::ClientCredentials => client_credentials(call, &client, &parameters),
+        GrantType::ClientCredentials => client_credentials(call, &client, &parameters).await,
     }
 }
 
@@ -120,7 +120,7 @@ async fn refresh_token(
     Ok(response)
 }
 
-fn client_credentials(
+async fn client_credentials(
     call: &Call<'_>,
     client: &AuthenticatedClient,
     parameters: &Parameters,
@@ -145,7 +145,7 @@ fn client_credentials(
         return Err(Misdeed::ScopeUnavailable);
     }
     let order = Order { client, grant: None, scope: &scope, extra: Map::new() };
-    let minted = access_token::mint(call.server, order, call.now)?;
+    let minted = access_token::mint(call.server, order, call.now).await?;
     call.server.emit(&Event::ClientCredentialsIssued { client_id: &client.client_id });
     Ok(Response::json(200, &Value::Object(body(&minted, &scope))))
 }
@@ -202,7 +202,7 @@ async fn tokens(
     }
     let extra = server.subjects().token_claims(&grant.subject).await?;
     let order = Order { client: &client, grant: Some(grant), scope: &scope, extra };
-    let minted = access_token::mint(server, order, call.now)?;
+    let minted = access_token::mint(server, order, call.now).await?;
     let mut body = body(&minted, &scope);
     if let (State::Active { generation, advanced_at }, Some(idle)) =
         (grant.state, grant.refresh_idle)
@@ -226,7 +226,7 @@ async fn tokens(
         let lifetime = server.policy().id_token_lifetime(&client);
         let access_token = &minted.token;
         let order = id_token::Order { grant, client: &client, access_token, more, first, lifetime };
-        let id_token = id_token::mint(order, &server.ring(), call.now)?;
+        let id_token = id_token::mint(order, server.keys(), call.now).await?;
         body.insert("id_token".into(), id_token.expose().into());
     }
     Ok(Response::json(200, &Value::Object(body)))

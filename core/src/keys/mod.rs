@@ -1,6 +1,6 @@
 //! Key rings: what signs, what authenticates credentials, and how both are rotated while running.
 //!
-//! A ring holds signing keys (RS256 and EdDSA) and secrets for message authentication. Each entry
+//! A ring holds signing keys (one per algorithm) and secrets for message authentication. Each entry
 //! says from when it is active: it is published before it signs, so that a client which fetched
 //! the JWKS a minute ago knows it, and it is kept until the last thing that it signed has expired.
 //! Every process switches by the clock, so no message has to go around.
@@ -10,16 +10,25 @@ use std::time::Duration;
 
 use crate::env::{Environment, RandomnessUnavailable, Time};
 use crate::issuer::Issuer;
+use crate::secret::Secret;
 use crate::store::{KeyStore, SealedRing, StoreError};
+use crate::subject::Claims;
+use crate::token::jwt;
 
+mod algorithm;
 mod master;
 mod ring;
+mod signer;
 mod signing;
+mod verifying;
 
+pub use algorithm::Algorithm;
 pub use master::MasterKey;
 pub(crate) use ring::Ring;
-pub use signing::Algorithm;
+pub use signer::{Signer, SignerError};
 pub(crate) use signing::SigningKey;
+pub use verifying::{JwkSet, JwkSetError, MAX_JWK_SET};
+pub(crate) use verifying::{VerifyingKey, VerifyingKeys};
 
 /// Keys that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +54,12 @@ pub enum KeyError {
     /// The cryptographic library refused.
     #[error("the cryptographic library could not {0}")]
     Crypto(&'static str),
+    /// The host's signer.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The host's signer does not do what it says.
+    #[error("the host's signer {0}")]
+    SignerContradicts(&'static str),
     /// Other processes kept changing the ring.
     #[error("other processes keep changing the key ring: try again")]
     Contended,
@@ -56,9 +71,11 @@ pub enum KeyError {
     Store(#[from] StoreError),
 }
 
-/// How long keys live.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lifetimes {
+/// Which keys there are, and how long they live.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyPolicy {
+    /// What the ring has a signing key for.
+    pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) rotate_every: Duration,
     pub(crate) publish_ahead: Duration,
     /// The longest life of anything that a signing key signs.
@@ -85,7 +102,8 @@ pub(crate) struct Keys {
     store: Arc<dyn KeyStore>,
     issuer: Issuer,
     master: MasterKey,
-    lifetimes: Lifetimes,
+    policy: KeyPolicy,
+    signer: Option<Arc<dyn Signer>>,
     current: RwLock<Current>,
 }
 
@@ -117,22 +135,81 @@ impl Keys {
         store: Arc<dyn KeyStore>,
         issuer: Issuer,
         master: MasterKey,
-        lifetimes: Lifetimes,
+        mut policy: KeyPolicy,
+        signer: Option<Arc<dyn Signer>>,
         environment: &dyn Environment,
         now: Time,
     ) -> Result<Self, KeyError> {
+        if let Some(signer) = &signer {
+            policy.algorithms.retain(|algorithm| signer.kid(*algorithm).is_none());
+        }
         // A second process may create the ring at the same time; the loser takes the winner's.
         for _ in 0..3 {
-            if let Some(SealedRing { sealed, version }) = store.load(&issuer).await? {
-                let ring = Arc::new(Ring::open(&master, &issuer, &sealed)?);
-                let current =
-                    RwLock::new(Current { ring, version, loaded_at: now, failed_at: None });
-                return Ok(Self { store, issuer, master, lifetimes, current });
+            let Some(SealedRing { sealed, version }) = store.load(&issuer).await? else {
+                let ring = Ring::create(&policy, environment, now)?;
+                store.replace(&issuer, ring.seal(&master, &issuer)?, 0).await?;
+                continue;
+            };
+            let mut ring = Ring::open(&master, &issuer, &sealed)?;
+            let lacks = ring.lacks(&policy);
+            if !lacks.is_empty() {
+                ring.complete(&lacks, now)?;
+                store.replace(&issuer, ring.seal(&master, &issuer)?, version).await?;
+                continue;
             }
-            let ring = Ring::create(environment, now)?;
-            store.replace(&issuer, ring.seal(&master, &issuer)?, 0).await?;
+            let ring = Arc::new(ring);
+            let current = RwLock::new(Current { ring, version, loaded_at: now, failed_at: None });
+            return Ok(Self { store, issuer, master, policy, signer, current });
         }
         Err(KeyError::Contended)
+    }
+
+    /// Signs the claims of a token (RFC 7515), by the host's signer if it has a key for the algorithm.
+    pub(crate) async fn sign(
+        &self,
+        algorithm: Algorithm,
+        typ: &str,
+        claims: &Claims,
+        now: Time,
+    ) -> Result<Secret, KeyError> {
+        let Some((signer, kid)) = self.signer.as_ref().and_then(|s| Some((s, s.kid(algorithm)?)))
+        else {
+            let ring = self.ring();
+            let key = ring.signing_key(algorithm, now)?;
+            let input = jwt::input(algorithm, typ, &key.kid, claims)?;
+            let signature = key.sign(input.as_bytes())?;
+            return Ok(jwt::complete(&input, &signature));
+        };
+        let keys = signer.keys();
+        let input = jwt::input(algorithm, typ, &kid, claims)?;
+        let signature = signer.sign(&kid, input.as_bytes()).await?;
+        let token = jwt::complete(&input, &signature);
+        let encoded = token.expose().rsplit('.').next().unwrap_or_default();
+        // A signature in another form, or of another key, would be refused by every client, later.
+        let published = keys.candidates(Some(&kid), algorithm);
+        match published.iter().any(|key| key.verify(algorithm, encoded, input.as_bytes())) {
+            true => Ok(token),
+            false => Err(KeyError::SignerContradicts(
+                "gave a signature that does not verify by the key that it publishes (for ES256, is it DER?)",
+            )),
+        }
+    }
+
+    /// The JWK Set: the ring's and the host's.
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        let ring = self.ring();
+        let mut keys: Vec<serde_json::Value> = ring.jwks().cloned().collect();
+        if let Some(signer) = &self.signer
+            && let Some(serde_json::Value::Array(more)) = signer.keys().to_json().get_mut("keys")
+        {
+            keys.append(more);
+        }
+        serde_json::json!({"keys": keys})
+    }
+
+    /// What checks this server's own tokens.
+    pub(crate) fn verifying(&self) -> OwnKeys {
+        OwnKeys { ring: self.ring(), signer: self.signer.as_ref().map(|signer| signer.keys()) }
     }
 
     pub(crate) fn ring(&self) -> Arc<Ring> {
@@ -195,14 +272,14 @@ impl Keys {
         environment: &dyn Environment,
         now: Time,
     ) -> Result<(Option<KeyRotation>, Time), KeyError> {
-        let lifetimes = self.lifetimes;
-        let due = self.reload(now).await?.rotation_due(lifetimes);
+        let policy = &self.policy;
+        let due = self.reload(now).await?.rotation_due(policy);
         if due > now {
             return Ok((None, due));
         }
-        let age = lifetimes.rotate_every.saturating_sub(lifetimes.publish_ahead);
+        let age = policy.rotate_every.saturating_sub(policy.publish_ahead);
         let rotated = self.rotate_if(environment, now, |newest| newest.plus(age) <= now).await?;
-        Ok((Some(rotated), self.ring().rotation_due(lifetimes)))
+        Ok((Some(rotated), self.ring().rotation_due(policy)))
     }
 
     async fn rotate_if(
@@ -220,8 +297,8 @@ impl Keys {
             // Rings are small: sealing and opening again copies one.
             let mut next =
                 Ring::open(&self.master, &self.issuer, &ring.seal(&self.master, &self.issuer)?)?;
-            next.add(environment, now.plus(self.lifetimes.publish_ahead))?;
-            next.prune(self.lifetimes, now);
+            next.add(&self.policy, environment, now.plus(self.policy.publish_ahead))?;
+            next.prune(&self.policy, now);
             let sealed = next.seal(&self.master, &self.issuer)?;
             if self.store.replace(&self.issuer, sealed, version).await? {
                 return Ok(KeyRotation::Published(self.reload(now).await?.newest()));
@@ -231,9 +308,31 @@ impl Keys {
     }
 }
 
+/// The keys of the ring and of the host's signer.
+pub(crate) struct OwnKeys {
+    ring: Arc<Ring>,
+    signer: Option<JwkSet>,
+}
+
+impl VerifyingKeys for OwnKeys {
+    fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<&VerifyingKey> {
+        let mut found = self.ring.candidates(kid, algorithm);
+        // Every token of ours names its key.
+        if let (Some(signer), Some(_)) = (&self.signer, kid) {
+            found.extend(signer.candidates(kid, algorithm));
+        }
+        found
+    }
+
+    fn knows(&self, kid: &str) -> bool {
+        self.ring.knows(kid) || self.signer.as_ref().is_some_and(|signer| signer.knows(kid))
+    }
+}
+
 /// The same keys, sealed for each of these issuers: making RSA keys takes longer than all else in a test.
 #[cfg(test)]
 pub(crate) fn sealed_for(issuers: &[Issuer], master: &MasterKey) -> Vec<Vec<u8>> {
-    let ring = Ring::create(&crate::env::SystemEnvironment, Time::EPOCH).expect("keys");
+    let policy = crate::policy::Policy::default().key_policy();
+    let ring = Ring::create(&policy, &crate::env::SystemEnvironment, Time::EPOCH).expect("keys");
     issuers.iter().map(|issuer| ring.seal(master, issuer).expect("it is sealed")).collect()
 }

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Algorithm, KeyError, KeyInfo, Lifetimes, MasterKey, SigningKey};
+use super::verifying::VerifyingKeys;
+use super::{Algorithm, KeyError, KeyInfo, KeyPolicy, MasterKey, SigningKey, VerifyingKey};
 use crate::env::{Environment, Time, random};
 use crate::issuer::Issuer;
 
@@ -79,19 +79,24 @@ struct SecretRecord {
 
 impl Ring {
     /// The first ring of an issuer, active at once: nobody can have fetched an older one.
-    pub(super) fn create(environment: &dyn Environment, now: Time) -> Result<Self, KeyError> {
+    pub(super) fn create(
+        policy: &KeyPolicy,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<Self, KeyError> {
         let mut ring = Self { signing: Vec::new(), secrets: Vec::new() };
-        ring.add(environment, now)?;
+        ring.add(policy, environment, now)?;
         Ok(ring)
     }
 
     pub(super) fn add(
         &mut self,
+        policy: &KeyPolicy,
         environment: &dyn Environment,
         active_from: Time,
     ) -> Result<(), KeyError> {
-        for algorithm in Algorithm::ALL {
-            self.signing.push(SigningKey::generate(algorithm, active_from)?);
+        for algorithm in &policy.algorithms {
+            self.signing.push(SigningKey::generate(*algorithm, active_from)?);
         }
         let id = random(environment)?;
         let secret = Zeroizing::new(random(environment)?);
@@ -99,23 +104,36 @@ impl Ring {
         Ok(())
     }
 
+    /// The algorithms that are wanted and that it has no key for: a release or a policy has added them.
+    pub(super) fn lacks(&self, policy: &KeyPolicy) -> Vec<Algorithm> {
+        let has = |algorithm| self.signing.iter().any(|key| key.algorithm == algorithm);
+        policy.algorithms.iter().copied().filter(|algorithm| !has(*algorithm)).collect()
+    }
+
+    /// Adds keys of more algorithms. They are active at once: no token of theirs is known to anybody.
+    pub(super) fn complete(&mut self, more: &[Algorithm], now: Time) -> Result<(), KeyError> {
+        for algorithm in more {
+            self.signing.push(SigningKey::generate(*algorithm, now)?);
+        }
+        Ok(())
+    }
+
     /// Drops what nothing alive was made with: an entry ends some time after its successor began.
-    pub(super) fn prune(&mut self, lifetimes: Lifetimes, now: Time) {
+    pub(super) fn prune(&mut self, policy: &KeyPolicy, now: Time) {
+        let secrets: Vec<Time> = self.secrets.iter().map(|secret| secret.active_from).collect();
         for algorithm in Algorithm::ALL {
-            let begins: Vec<Time> = self
-                .signing
-                .iter()
-                .filter(|k| k.algorithm == algorithm)
-                .map(|k| k.active_from)
-                .collect();
+            let of_algorithm = self.signing.iter().filter(|key| key.algorithm == algorithm);
+            let mut begins: Vec<Time> = of_algorithm.map(|key| key.active_from).collect();
+            // Nothing succeeds the keys of an algorithm that is no longer wanted but the next rotation.
+            if !policy.algorithms.contains(&algorithm) {
+                begins.extend(&secrets);
+            }
             self.signing.retain(|key| {
-                key.algorithm != algorithm
-                    || is_needed(key.active_from, &begins, lifetimes.token, now)
+                key.algorithm != algorithm || is_needed(key.active_from, &begins, policy.token, now)
             });
         }
-        let begins: Vec<Time> = self.secrets.iter().map(|secret| secret.active_from).collect();
         self.secrets
-            .retain(|secret| is_needed(secret.active_from, &begins, lifetimes.credential, now));
+            .retain(|secret| is_needed(secret.active_from, &secrets, policy.credential, now));
     }
 
     /// When the newest keys begin to sign.
@@ -123,8 +141,8 @@ impl Ring {
         self.secrets.iter().map(|secret| secret.active_from).max().unwrap_or(Time::EPOCH)
     }
 
-    pub(super) fn rotation_due(&self, lifetimes: Lifetimes) -> Time {
-        self.newest().plus(lifetimes.rotate_every).minus(lifetimes.publish_ahead)
+    pub(super) fn rotation_due(&self, policy: &KeyPolicy) -> Time {
+        self.newest().plus(policy.rotate_every).minus(policy.publish_ahead)
     }
 
     /// The key that signs at `now`.
@@ -146,10 +164,6 @@ impl Ring {
             .ok_or(KeyError::NoKey(algorithm.as_str()))
     }
 
-    pub(crate) fn verifying_key(&self, kid: &str) -> Option<&SigningKey> {
-        self.signing.iter().find(|key| key.kid == kid)
-    }
-
     /// The secret that authenticated what was made at `at`.
     pub(crate) fn secret_at(&self, at: Time) -> Result<&MacSecret, KeyError> {
         self.secrets
@@ -164,9 +178,9 @@ impl Ring {
         self.secrets.iter().find(|secret| secret.id == id)
     }
 
-    /// The JWK Set (RFC 7517 section 5): public members only, also of keys that do not sign yet.
-    pub(crate) fn jwks(&self) -> serde_json::Value {
-        json!({"keys": self.signing.iter().map(|key| &key.jwk).collect::<Vec<_>>()})
+    /// The public keys (RFC 7517), also of keys that do not sign yet.
+    pub(super) fn jwks(&self) -> impl Iterator<Item = &serde_json::Value> {
+        self.signing.iter().map(|key| key.verifier.jwk())
     }
 
     /// What an operator may see of the keys.
@@ -233,6 +247,18 @@ impl Ring {
     }
 }
 
+impl VerifyingKeys for Ring {
+    /// Every token of ours names its key.
+    fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<&VerifyingKey> {
+        let named = |key: &&SigningKey| Some(key.kid.as_str()) == kid && key.algorithm == algorithm;
+        self.signing.iter().filter(named).map(|key| &key.verifier).collect()
+    }
+
+    fn knows(&self, kid: &str) -> bool {
+        self.signing.iter().any(|key| key.kid == kid)
+    }
+}
+
 fn is_needed(active_from: Time, begins: &[Time], life: Duration, now: Time) -> bool {
     let successor = begins.iter().filter(|begin| **begin > active_from).min();
     successor.is_none_or(|successor| successor.plus(life) > now)
@@ -240,8 +266,6 @@ fn is_needed(active_from: Time, begins: &[Time], life: Duration, now: Time) -> b
 
 #[cfg(test)]
 mod tests {
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
     use super::*;
     use crate::env::SystemEnvironment;
 
@@ -253,9 +277,10 @@ mod tests {
         MasterKey::from_bytes([7; 32])
     }
 
-    fn lifetimes() -> Lifetimes {
+    fn policy() -> KeyPolicy {
         let hours = |n: u64| Duration::from_secs(n * 3600);
-        Lifetimes {
+        KeyPolicy {
+            algorithms: vec![Algorithm::Rs256, Algorithm::EdDsa],
             rotate_every: hours(720),
             publish_ahead: hours(1),
             token: hours(24),
@@ -265,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_ring_opens_only_with_its_master_key_and_for_its_issuer() {
-        let ring = Ring::create(&SystemEnvironment, Time::from_secs(1000)).unwrap();
+        let ring = Ring::create(&policy(), &SystemEnvironment, Time::from_secs(1000)).unwrap();
         let sealed = ring.seal(&master(), &issuer()).unwrap();
         assert!(Ring::open(&master(), &issuer(), &sealed).is_ok());
         let other_key = Ring::open(&MasterKey::from_bytes([8; 32]), &issuer(), &sealed);
@@ -281,9 +306,8 @@ mod tests {
 
     #[test]
     fn the_jwks_has_no_private_member_and_distinct_kids() {
-        let ring = Ring::create(&SystemEnvironment, Time::EPOCH).unwrap();
-        let jwks = ring.jwks();
-        let keys = jwks["keys"].as_array().unwrap();
+        let ring = Ring::create(&policy(), &SystemEnvironment, Time::EPOCH).unwrap();
+        let keys: Vec<_> = ring.jwks().collect();
         assert_eq!(keys.len(), 2);
         assert_ne!(keys[0]["kid"], keys[1]["kid"]);
         for key in keys {
@@ -296,34 +320,37 @@ mod tests {
     #[test]
     fn a_new_key_is_published_before_it_signs_and_the_old_one_stays_until_its_tokens_ended() {
         let start = Time::from_secs(1_000_000);
-        let mut ring = Ring::create(&SystemEnvironment, start).unwrap();
+        let mut ring = Ring::create(&policy(), &SystemEnvironment, start).unwrap();
         let old = ring.signing_key(Algorithm::Rs256, start).unwrap().kid.clone();
         let begins = start.plus(Duration::from_secs(3600));
-        ring.add(&SystemEnvironment, begins).unwrap();
+        ring.add(&policy(), &SystemEnvironment, begins).unwrap();
 
         let before = begins.minus(Duration::from_millis(1));
         assert_eq!(ring.signing_key(Algorithm::Rs256, before).unwrap().kid, old);
         assert_ne!(ring.signing_key(Algorithm::Rs256, begins).unwrap().kid, old);
-        assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 4);
+        assert_eq!(ring.jwks().count(), 4);
 
-        ring.prune(lifetimes(), begins.plus(lifetimes().token).minus(Duration::from_millis(1)));
-        assert!(ring.verifying_key(&old).is_some());
-        ring.prune(lifetimes(), begins.plus(lifetimes().token));
-        assert!(ring.verifying_key(&old).is_none());
+        ring.prune(&policy(), begins.plus(policy().token).minus(Duration::from_millis(1)));
+        assert!(ring.knows(&old));
+        ring.prune(&policy(), begins.plus(policy().token));
+        assert!(!ring.knows(&old));
         assert!(ring.signing_key(Algorithm::EdDsa, begins).is_ok());
     }
 
     #[test]
-    fn signatures_verify_with_their_key_and_no_other() {
-        let ring = Ring::create(&SystemEnvironment, Time::EPOCH).unwrap();
-        let rsa = ring.signing_key(Algorithm::Rs256, Time::EPOCH).unwrap();
-        let ed = ring.signing_key(Algorithm::EdDsa, Time::EPOCH).unwrap();
-        for key in [rsa, ed] {
-            let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(b"input").unwrap());
-            assert!(key.verify(&signature, b"input"));
-            assert!(!key.verify(&signature, b"inputs"));
-        }
-        let signature = BASE64_URL_SAFE_NO_PAD.encode(rsa.sign(b"input").unwrap());
-        assert!(!ed.verify(&signature, b"input"));
+    fn an_algorithm_that_is_wanted_later_gets_its_key_and_one_that_is_not_loses_it() {
+        let start = Time::from_secs(1_000_000);
+        let mut ring = Ring::create(&policy(), &SystemEnvironment, start).unwrap();
+        let later = KeyPolicy { algorithms: vec![Algorithm::EdDsa, Algorithm::Es256], ..policy() };
+        assert_eq!(ring.lacks(&later), [Algorithm::Es256]);
+        ring.complete(&ring.lacks(&later), start).unwrap();
+        assert_eq!(ring.signing_key(Algorithm::Es256, start).unwrap().active_from, start);
+        let begins = start.plus(Duration::from_secs(3600));
+        ring.add(&later, &SystemEnvironment, begins).unwrap();
+        ring.prune(&later, begins.plus(later.token).minus(Duration::from_millis(1)));
+        assert!(ring.signing_key(Algorithm::Rs256, begins).is_ok(), "its tokens live on");
+        ring.prune(&later, begins.plus(later.token));
+        assert!(ring.signing_key(Algorithm::Rs256, begins).is_err());
+        assert_eq!(ring.jwks().count(), 2);
     }
 }

@@ -1,66 +1,21 @@
 //! Keys that sign tokens.
 
-use std::str::FromStr;
-
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
 use serde_json::json;
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::KeyError;
+use super::verifying::VerifyingKey;
+use super::{Algorithm, KeyError};
 use crate::env::Time;
-
-/// A signature algorithm (RFC 7518, RFC 8037). One key has one algorithm and one use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2,048 bits: what every OpenID Connect client
-    /// understands.
-    Rs256,
-    /// Ed25519: small and fast, for access tokens.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// Every algorithm that a ring holds a key for.
-    pub const ALL: [Algorithm; 2] = [Algorithm::Rs256, Algorithm::EdDsa];
-
-    /// The name in a JOSE header.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Algorithm::Rs256 => "RS256",
-            Algorithm::EdDsa => "EdDSA",
-        }
-    }
-
-    /// The left half of the algorithm's hash, for `at_hash` (OpenID Connect Core section 3.1.3.6).
-    pub(crate) fn left_half_hash(self, text: &str) -> String {
-        match self {
-            Algorithm::Rs256 => BASE64_URL_SAFE_NO_PAD
-                .encode(Sha256::digest(text.as_bytes()).get(..16).unwrap_or_default()),
-            // Ed25519 hashes with SHA-512.
-            Algorithm::EdDsa => BASE64_URL_SAFE_NO_PAD
-                .encode(Sha512::digest(text.as_bytes()).get(..32).unwrap_or_default()),
-        }
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = crate::client::UnknownName;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Algorithm::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(crate::client::UnknownName)
-    }
-}
 
 /// A key that signs tokens. It keeps the parsed key: parsing costs more than signing.
 pub(crate) struct SigningKey {
@@ -69,12 +24,12 @@ pub(crate) struct SigningKey {
     pub(super) active_from: Time,
     pub(super) pkcs8: Zeroizing<Vec<u8>>,
     pair: Pair,
-    verifier: DecodingKey,
-    pub(super) jwk: serde_json::Value,
+    pub(super) verifier: VerifyingKey,
 }
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
+    P256(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
 }
 
@@ -82,9 +37,13 @@ impl SigningKey {
     pub(super) fn generate(algorithm: Algorithm, active_from: Time) -> Result<Self, KeyError> {
         let failed = |_| KeyError::Crypto("generate a key");
         let pkcs8 = match algorithm {
-            Algorithm::Rs256 => {
+            Algorithm::Rs256 | Algorithm::Ps256 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
                 pair.as_der().map_err(failed)?.as_ref().to_vec()
+            }
+            Algorithm::Es256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+                pair.and_then(|pair| pair.to_pkcs8v1()).map_err(failed)?.as_ref().to_vec()
             }
             Algorithm::EdDsa => {
                 let pair = Ed25519KeyPair::generate().map_err(failed)?;
@@ -100,26 +59,32 @@ impl SigningKey {
         pkcs8: Zeroizing<Vec<u8>>,
     ) -> Result<Self, KeyError> {
         let url = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        let (pair, verifier, thumbprint_input, mut jwk) = match algorithm {
-            Algorithm::Rs256 => {
+        let (pair, thumbprint_input, mut jwk) = match algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 => {
                 let pair = RsaKeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?;
                 let public = pair.public_key();
-                let n = public.modulus().big_endian_without_leading_zero();
-                let e = public.exponent().big_endian_without_leading_zero();
-                let verifier = DecodingKey::from_rsa_raw_components(n, e);
-                let (n, e) = (url(n), url(e));
+                let n = url(public.modulus().big_endian_without_leading_zero());
+                let e = url(public.exponent().big_endian_without_leading_zero());
                 let input = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
-                let jwk = json!({"kty": "RSA", "n": n, "e": e});
-                (Pair::Rsa(Box::new(pair)), verifier, input, jwk)
+                (Pair::Rsa(Box::new(pair)), input, json!({"kty": "RSA", "n": n, "e": e}))
+            }
+            Algorithm::Es256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8);
+                let pair = pair.map_err(|_| KeyError::Damaged)?;
+                // An uncompressed point: a byte that says so, then both coordinates.
+                let point = pair.public_key().as_ref();
+                let part = |range| point.get(range).map(url).ok_or(KeyError::Damaged);
+                let (x, y) = (part(1..33)?, part(33..65)?);
+                let input = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+                let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
+                (Pair::P256(Box::new(pair)), input, jwk)
             }
             Algorithm::EdDsa => {
                 let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?;
                 let x = url(pair.public_key().as_ref());
-                let verifier =
-                    DecodingKey::from_ed_components(&x).map_err(|_| KeyError::Damaged)?;
                 let input = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
                 let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
-                (Pair::Ed25519(Box::new(pair)), verifier, input, jwk)
+                (Pair::Ed25519(Box::new(pair)), input, jwk)
             }
         };
         // RFC 7638: the hash of the required members in this very order.
@@ -129,28 +94,29 @@ impl SigningKey {
             members.insert("alg".into(), algorithm.as_str().into());
             members.insert("kid".into(), kid.clone().into());
         }
-        Ok(Self { kid, algorithm, active_from, pkcs8, pair, verifier, jwk })
+        let verifier = VerifyingKey::from_jwk(&jwk).ok_or(KeyError::Damaged)?;
+        Ok(Self { kid, algorithm, active_from, pkcs8, pair, verifier })
     }
 
     /// Signs the input of a JWS.
     pub(crate) fn sign(&self, input: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let random = SystemRandom::new();
         match &self.pair {
             Pair::Rsa(pair) => {
+                let encoding = match self.algorithm {
+                    Algorithm::Ps256 => &RSA_PSS_SHA256,
+                    _ => &RSA_PKCS1_SHA256,
+                };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input, &mut signature)
+                pair.sign(encoding, &random, input, &mut signature)
                     .map_err(|_| KeyError::Crypto("sign"))?;
                 Ok(signature)
             }
+            Pair::P256(pair) => {
+                let signature = pair.sign(&random, input).map_err(|_| KeyError::Crypto("sign"))?;
+                Ok(signature.as_ref().to_vec())
+            }
             Pair::Ed25519(pair) => Ok(pair.sign(input).as_ref().to_vec()),
         }
-    }
-
-    /// Whether `signature` (base64url) is this key's over `input`.
-    pub(crate) fn verify(&self, signature: &str, input: &[u8]) -> bool {
-        let algorithm = match self.algorithm {
-            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        };
-        jsonwebtoken::crypto::verify(signature, input, &self.verifier, algorithm).unwrap_or(false)
     }
 }

@@ -40,9 +40,9 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    fn from_claims(claims: Claims) -> Option<(Self, Id)> {
+    /// Reads claims. `of_client`: whether the client acts on its own behalf.
+    pub(crate) fn from_claims(claims: Claims, of_client: bool) -> Option<Self> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let id = Id::from_jti(text("jti")?)?;
         let audience = match claims.get("aud")? {
             Value::String(one) => vec![one.clone()],
             Value::Array(many) => {
@@ -50,18 +50,18 @@ impl AccessToken {
             }
             _ => return None,
         };
-        let token = Self {
-            subject: match id {
-                Id::Grant(_) => Some(text("sub")?.to_owned()),
-                Id::Client(_) => None,
+        Some(Self {
+            subject: match of_client {
+                false => Some(text("sub")?.to_owned()),
+                true => None,
             },
             client_id: text("client_id")?.to_owned(),
-            scope: Scope::try_from(text("scope")?.to_owned()).ok()?,
+            // A token without a scope is for nothing in particular (RFC 9068 section 2.2.3).
+            scope: Scope::try_from(text("scope").unwrap_or_default().to_owned()).ok()?,
             audience,
             expires_at: Time::from_secs(claims.get("exp")?.as_i64()?),
             claims,
-        };
-        Some((token, id))
+        })
     }
 
     /// The claims as a type of the host's own, such as one with the claims that it adds by
@@ -112,16 +112,21 @@ pub(crate) async fn open(
     token: &str,
     now: Time,
 ) -> Result<(AccessToken, Id), Misdeed> {
-    let mut verified = jwt::verify(token, TYP, &server.ring(), server.issuer(), now);
+    let mut verified = jwt::verify(token, TYP, &server.keys().verifying(), server.issuer(), now);
     if verified == Err(jwt::Unverified::UnknownKey) {
-        let ring = server.keys().reload_for_unknown(now).await?;
-        verified = jwt::verify(token, TYP, &ring, server.issuer(), now);
+        server.keys().reload_for_unknown(now).await?;
+        verified = jwt::verify(token, TYP, &server.keys().verifying(), server.issuer(), now);
     }
     let claims = verified.map_err(|why| match why {
         jwt::Unverified::Invalid(why) => Misdeed::TokenInvalid(why),
         jwt::Unverified::UnknownKey => Misdeed::TokenInvalid("its key is unknown"),
     })?;
-    AccessToken::from_claims(claims).ok_or(Misdeed::TokenInvalid("a claim is missing"))
+    let id = claims.get("jti").and_then(Value::as_str).and_then(Id::from_jti);
+    let token = id.and_then(|id| {
+        let of_client = matches!(id, Id::Client(_));
+        Some((AccessToken::from_claims(claims, of_client)?, id))
+    });
+    token.ok_or(Misdeed::TokenInvalid("a claim is missing"))
 }
 
 /// Verifies the token and that everything behind it still stands: the grant, the client, the
@@ -173,7 +178,7 @@ pub(crate) struct Minted {
 }
 
 /// Mints an access token. It never outlives its grant.
-pub(crate) fn mint(
+pub(crate) async fn mint(
     server: &AuthorizationServer,
     order: Order<'_>,
     now: Time,
@@ -222,6 +227,6 @@ pub(crate) fn mint(
         }
     }
     let algorithm = client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa);
-    let token = jwt::sign(server.ring().signing_key(algorithm, now)?, TYP, &all)?;
+    let token = server.keys().sign(algorithm, TYP, &all, now).await?;
     Ok(Minted { token, expires_in: expires_at.secs() - now.secs() })
 }

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use crate::client::Client;
 use crate::env::Time;
 use crate::grant::Grant;
-use crate::keys::{Algorithm, KeyError, Ring};
+use crate::keys::{Algorithm, KeyError, Keys};
 use crate::secret::Secret;
 use crate::subject::Claims;
-use crate::token::{claims, jwt};
+use crate::token::claims;
 
 /// The type in its header. An access token has another, so neither passes for the other.
 pub(crate) const TYP: &str = "JWT";
@@ -33,7 +33,7 @@ pub(crate) struct Order<'a> {
 /// It says who signed in and when. What else it says is for clients that want it
 /// ([`Client::claims_in_id_token`]). `auth_time` and `sub` hold across refreshes (OpenID Connect Core
 /// section 12.2); the nonce comes once, with the code.
-pub(crate) fn mint(order: Order<'_>, ring: &Ring, now: Time) -> Result<Secret, KeyError> {
+pub(crate) async fn mint(order: Order<'_>, keys: &Keys, now: Time) -> Result<Secret, KeyError> {
     let Order { grant, client, access_token, more, first, lifetime } = order;
     let algorithm = client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256);
     let mut claims: Map<String, Value> =
@@ -56,5 +56,5 @@ pub(crate) fn mint(order: Order<'_>, ring: &Ring, now: Time) -> Result<Secret, K
             claims.insert(name.into(), value);
         }
     }
-    jwt::sign(ring.signing_key(algorithm, now)?, TYP, &claims)
+    keys.sign(algorithm, TYP, &claims, now).await
 }

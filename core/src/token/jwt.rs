@@ -10,24 +10,95 @@ use serde_json::{Map, Value, json};
 
 use crate::env::Time;
 use crate::issuer::Issuer;
-use crate::keys::{KeyError, Ring, SigningKey};
+use crate::keys::{Algorithm, KeyError, VerifyingKey, VerifyingKeys};
 use crate::secret::Secret;
 
 /// The longest token that is looked at.
 const MAX_LENGTH: usize = 16 * 1024;
 
-/// Signs claims.
-pub(crate) fn sign(
-    key: &SigningKey,
+/// What is signed: header and claims (RFC 7515 section 5.1).
+pub(crate) fn input(
+    algorithm: Algorithm,
     typ: &str,
+    kid: &str,
     claims: &Map<String, Value>,
-) -> Result<Secret, KeyError> {
-    let header = json!({"alg": key.algorithm.as_str(), "typ": typ, "kid": key.kid});
+) -> Result<String, KeyError> {
+    let header = json!({"alg": algorithm.as_str(), "typ": typ, "kid": kid});
     let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Crypto("write claims"))?;
     let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let input = format!("{}.{}", encode(header.to_string().as_bytes()), encode(&claims));
-    let signature = key.sign(input.as_bytes())?;
-    Ok(Secret::new(format!("{input}.{}", encode(&signature))))
+    Ok(format!("{}.{}", encode(header.to_string().as_bytes()), encode(&claims)))
+}
+
+/// The token, in its compact form.
+pub(crate) fn complete(input: &str, signature: &[u8]) -> Secret {
+    Secret::new(format!("{input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// A token that has been taken apart. Nothing of it is proved yet.
+pub(crate) struct Jws<'a> {
+    header: Map<String, Value>,
+    claims: &'a str,
+    input: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a compact JWS apart, and refuses extensions that must be understood (RFC 7515 section
+    /// 4.1.11).
+    pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
+        if token.len() > MAX_LENGTH {
+            return Err("it is too long");
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("it is not a compact JWS");
+        };
+        let input = token.get(..header.len() + 1 + claims.len()).unwrap_or_default();
+        let header = object(header).ok_or("its header is not JSON")?;
+        if header.contains_key("crit") {
+            return Err("its header has crit");
+        }
+        Ok(Self { header, claims, input, signature })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
+
+    pub(crate) fn typ(&self) -> Option<&str> {
+        self.text("typ")
+    }
+
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.text("kid")
+    }
+
+    /// The claims, if one of the keys has signed them.
+    pub(crate) fn verify(
+        &self,
+        keys: &dyn VerifyingKeys,
+    ) -> Result<Map<String, Value>, Unverified> {
+        let invalid = |why| Err(Unverified::Invalid(why));
+        if self.kid().is_some_and(|kid| !keys.knows(kid)) {
+            return Err(Unverified::UnknownKey);
+        }
+        // `none` and everything with a shared key are unknown here.
+        let Some(algorithm) = self.text("alg").and_then(|name| name.parse().ok()) else {
+            return invalid("its algorithm is unknown");
+        };
+        let candidates = keys.candidates(self.kid(), algorithm);
+        if candidates.is_empty() {
+            return invalid("its algorithm is not the key's");
+        }
+        let is_of =
+            |key: &&VerifyingKey| key.verify(algorithm, self.signature, self.input.as_bytes());
+        if !candidates.iter().any(is_of) {
+            return invalid("its signature is wrong");
+        }
+        object(self.claims).ok_or(Unverified::Invalid("its claims are not JSON"))
+    }
 }
 
 /// Why a token was not accepted, for the operator.
@@ -43,11 +114,11 @@ pub(crate) enum Unverified {
 pub(crate) fn verify(
     token: &str,
     typ: &str,
-    ring: &Ring,
+    keys: &dyn VerifyingKeys,
     issuer: &Issuer,
     now: Time,
 ) -> Result<Map<String, Value>, Unverified> {
-    let claims = authentic(token, typ, ring, issuer)?;
+    let claims = authentic(token, typ, keys, issuer)?;
     match claims.get("exp").and_then(Value::as_i64) {
         Some(exp) if now < Time::from_secs(exp) => Ok(claims),
         Some(_) => Err(Unverified::Invalid("it has expired")),
@@ -60,40 +131,19 @@ pub(crate) fn verify(
 pub(crate) fn authentic(
     token: &str,
     typ: &str,
-    ring: &Ring,
+    keys: &dyn VerifyingKeys,
     issuer: &Issuer,
 ) -> Result<Map<String, Value>, Unverified> {
-    let invalid = |why| Err(Unverified::Invalid(why));
-    if token.len() > MAX_LENGTH {
-        return invalid("it is too long");
+    let jws = Jws::parse(token).map_err(Unverified::Invalid)?;
+    if jws.typ() != Some(typ) {
+        return Err(Unverified::Invalid("it is of another type"));
     }
-    let mut parts = token.split('.');
-    let (Some(header), Some(claims), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return invalid("it is not a compact JWS");
-    };
-    let Some(fields) = object(header) else { return invalid("its header is not JSON") };
-    if fields.contains_key("crit") {
-        return invalid("its header has crit");
+    if jws.kid().is_none() {
+        return Err(Unverified::Invalid("it names no key"));
     }
-    if fields.get("typ").and_then(Value::as_str) != Some(typ) {
-        return invalid("it is of another type");
-    }
-    let Some(kid) = fields.get("kid").and_then(Value::as_str) else {
-        return invalid("it names no key");
-    };
-    let Some(key) = ring.verifying_key(kid) else { return Err(Unverified::UnknownKey) };
-    if fields.get("alg").and_then(Value::as_str) != Some(key.algorithm.as_str()) {
-        return invalid("its algorithm is not the key's");
-    }
-    let input = token.get(..header.len() + 1 + claims.len()).unwrap_or_default();
-    if !key.verify(signature, input.as_bytes()) {
-        return invalid("its signature is wrong");
-    }
-    let Some(claims) = object(claims) else { return invalid("its claims are not JSON") };
+    let claims = jws.verify(keys)?;
     if claims.get("iss").and_then(Value::as_str) != Some(issuer.as_str()) {
-        return invalid("it is of another issuer");
+        return Err(Unverified::Invalid("it is of another issuer"));
     }
     Ok(claims)
 }

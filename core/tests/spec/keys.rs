@@ -1,6 +1,9 @@
 //! Key rotation while running.
 
-use grantor::{KeyRotation, Policy, Request};
+use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use grantor::{Algorithm, JwkSet, KeyRotation, Policy, Request, Signer, SignerError};
 use pollster::block_on;
 
 use crate::support::*;
@@ -19,7 +22,7 @@ fn a_rotated_key_is_published_long_before_it_signs_and_the_old_one_long_after() 
         panic!("nothing was published")
     };
     assert_eq!(active_from.since(world.server.now()), seconds(900));
-    assert_eq!(kids(&world).len(), 4);
+    assert_eq!(kids(&world).len(), 6);
     assert!(world.saw("KeysRotated"));
 
     world.pass_millis(899_999);
@@ -40,19 +43,19 @@ fn rotating_twice_at_once_makes_one_new_set() {
     };
     world.pass(5);
     assert_eq!(block_on(world.server.rotate_keys()).unwrap(), KeyRotation::Pending(first));
-    assert_eq!(kids(&world).len(), 4);
+    assert_eq!(kids(&world).len(), 6);
 }
 
 #[test]
 fn maintenance_rotates_by_age_and_says_when_to_come_back() {
     let world = World::new();
     assert!(block_on(world.server.maintain()).unwrap() <= seconds(60));
-    assert_eq!(kids(&world).len(), 2);
+    assert_eq!(kids(&world).len(), 3);
     world.pass(30 * 86_400 - 900);
     block_on(world.server.maintain()).unwrap();
-    assert_eq!(kids(&world).len(), 4);
+    assert_eq!(kids(&world).len(), 6);
     block_on(world.server.maintain()).unwrap();
-    assert_eq!(kids(&world).len(), 4);
+    assert_eq!(kids(&world).len(), 6);
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn under_any_schedule_of_rotations_every_live_token_verifies() {
         }
     }
     // Published keys do not pile up: those of thirty days, and the coming ones.
-    assert!(kids(&world).len() <= 14, "{}", kids(&world).len());
+    assert!(kids(&world).len() <= 21, "{}", kids(&world).len());
 }
 
 #[test]
@@ -104,4 +107,119 @@ fn another_process_learns_of_new_keys_from_the_tokens_that_they_signed() {
         ("client_id", SPA),
     ];
     assert_eq!(block_on(other.handle(&Request::form("/oauth2/token", &refresh))).status, 200);
+}
+
+#[test]
+fn each_client_gets_id_tokens_in_the_algorithm_that_it_is_registered_with() {
+    let mut policy = Policy::default();
+    policy.algorithms = Algorithm::ALL.into();
+    let world = World::with(policy);
+    for algorithm in Algorithm::ALL {
+        world.change(SPA, |client| {
+            client.id_token_signed_response_alg = Some(algorithm);
+            client.access_token_signed_response_alg = Some(algorithm);
+        });
+        let tokens = world.tokens(SPA);
+        let jwks = world.send(&Request::get("/oauth2/jwks.json"));
+        for name in ["id_token", "access_token"] {
+            let token = str_of(&tokens, name);
+            let header = jose_header(&token);
+            assert_eq!(header["alg"], algorithm.as_str());
+            assert!(verifies(&jwks.body, &token), "{algorithm}");
+        }
+        assert!(world.is_alive(&str_of(&tokens, "access_token")));
+    }
+}
+
+/// Whether a JWT verifies by what jsonwebtoken makes of the published keys: another reader of the same RFCs.
+fn verifies(jwks: &[u8], token: &str) -> bool {
+    let jwks: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(jwks).unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    let jwk = jwks.find(header.kid.as_deref().unwrap()).expect("a published key");
+    let key = jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(header.alg);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    jsonwebtoken::decode::<serde_json::Value>(token, &key, &validation).is_ok()
+}
+
+/// A key that the engine does not hold, as in a hardware module.
+struct Module {
+    pair: aws_lc_rs::signature::EcdsaKeyPair,
+    der: bool,
+    away: bool,
+}
+
+impl Module {
+    fn new(der: bool, away: bool) -> Self {
+        use aws_lc_rs::signature::{
+            ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
+        };
+        let form =
+            if der { &ECDSA_P256_SHA256_ASN1_SIGNING } else { &ECDSA_P256_SHA256_FIXED_SIGNING };
+        Self { pair: EcdsaKeyPair::generate(form).unwrap(), der, away }
+    }
+}
+
+#[async_trait::async_trait]
+impl Signer for Module {
+    fn keys(&self) -> JwkSet {
+        use aws_lc_rs::signature::KeyPair as _;
+        let point = self.pair.public_key().as_ref();
+        let url = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let jwk = serde_json::json!({
+            "kty": "EC", "crv": "P-256", "x": url(&point[1..33]), "y": url(&point[33..]), "kid": "module-1",
+            "use": "sig", "alg": "ES256",
+        });
+        JwkSet::from_json(serde_json::json!({"keys": [jwk]}).to_string().as_bytes()).unwrap()
+    }
+    fn kid(&self, algorithm: Algorithm) -> Option<String> {
+        (algorithm == Algorithm::Es256).then(|| "module-1".to_owned())
+    }
+    async fn sign(&self, kid: &str, input: &[u8]) -> Result<Vec<u8>, SignerError> {
+        assert_eq!(kid, "module-1");
+        match self.away {
+            true => Err(SignerError::new("the module is unplugged")),
+            false => Ok(self.pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec()),
+        }
+    }
+}
+
+fn with_module(module: Module) -> World {
+    let world = World::hooked(Policy::default(), |builder| builder.signer(module));
+    world.change(SPA, |client| {
+        client.id_token_signed_response_alg = Some(Algorithm::Es256);
+        client.access_token_signed_response_alg = Some(Algorithm::Es256);
+    });
+    world
+}
+
+#[test]
+fn the_hosts_own_keys_sign_are_published_and_verify() {
+    let world = with_module(Module::new(false, false));
+    let tokens = world.tokens(SPA);
+    let jwks = world.send(&Request::get("/oauth2/jwks.json"));
+    for name in ["id_token", "access_token"] {
+        let token = str_of(&tokens, name);
+        assert_eq!(jose_header(&token)["kid"], "module-1");
+        assert!(verifies(&jwks.body, &token));
+    }
+    assert!(world.is_alive(&str_of(&tokens, "access_token")));
+    let hint = str_of(&tokens, "id_token");
+    assert!(world.ticket(SPA, &[("id_token_hint", &hint)]).len() > 10);
+    // Other algorithms are still the ring's.
+    assert_eq!(jose_header(&str_of(&world.tokens(WEB), "id_token"))["alg"], "RS256");
+}
+
+#[test]
+fn a_signature_that_no_client_could_verify_is_never_handed_out() {
+    for module in [Module::new(true, false), Module::new(false, true)] {
+        let (der, world) = (module.der, with_module(module));
+        let response = world.redeem(SPA, &world.code(SPA));
+        assert_error(&response, 503, "server_error");
+        assert!(!text(&response).contains("unplugged"));
+        let refused =
+            world.events().into_iter().rfind(|event| event.starts_with("Refused")).unwrap();
+        assert!(refused.contains(if der { "is it DER?" } else { "unplugged" }), "{refused}");
+    }
 }

@@ -25,6 +25,7 @@ mod rfc6750;
 mod rfc7009;
 mod rfc7636;
 mod rfc7662;
+mod rfc9068;
 mod rfc9700;
 mod rfc9728;
 mod support;

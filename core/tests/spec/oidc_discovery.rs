@@ -40,7 +40,7 @@ fn the_metadata_promises_what_the_server_does_and_no_more() {
         "response_modes_supported": ["query"],
         "subject_types_supported": ["public"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
-        "id_token_signing_alg_values_supported": ["RS256", "EdDSA"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
         "token_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint_auth_methods_supported":

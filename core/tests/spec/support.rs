@@ -12,8 +12,9 @@ use grantor::grant::{Grant, GrantId, Outcome, Step};
 use grantor::store::{Inserted, KeyStore as _, Memory, Owner, Remembered, StoreError, TokenStore};
 use grantor::testing::TestEnvironment;
 use grantor::{
-    AuthorizationServer, Claims, Client, Event, Events, GrantType, Issuer, MasterKey, Next, Policy,
-    Request, Response, Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
+    AuthorizationServer, Builder, Claims, Client, Event, Events, GrantType, Issuer, MasterKey,
+    Next, Policy, Request, Response, Scope, Secret, Session, SubjectError, SubjectStatus, Subjects,
+    Time,
 };
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -186,8 +187,17 @@ impl World {
         Self::with(Policy::default())
     }
 
-    /// All worlds of a test run share one ring of keys: making RSA keys takes longer than all else.
+    /// With hooks of the host's.
+    pub(crate) fn hooked(policy: Policy, hooks: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::on(policy, Self::memory_with_keys(), hooks)
+    }
+
     pub(crate) fn with(policy: Policy) -> Self {
+        Self::hooked(policy, |builder| builder)
+    }
+
+    /// All worlds of a test run share one ring of keys: making RSA keys takes longer than all else.
+    fn memory_with_keys() -> Memory {
         static RING: OnceLock<Vec<u8>> = OnceLock::new();
         let issuer = Issuer::new(ISSUER).unwrap();
         let ring = RING.get_or_init(|| {
@@ -196,19 +206,19 @@ impl World {
         });
         let memory = Memory::new();
         assert!(block_on(memory.replace(&issuer, ring.clone(), 0)).unwrap());
-        Self::on(policy, memory)
+        memory
     }
 
     pub(crate) fn with_own_keys(policy: Policy) -> Self {
-        Self::on(policy, Memory::new())
+        Self::on(policy, Memory::new(), |builder| builder)
     }
 
-    fn on(policy: Policy, memory: Memory) -> Self {
+    fn on(policy: Policy, memory: Memory, hooks: impl FnOnce(Builder) -> Builder) -> Self {
         static SEED: AtomicU64 = AtomicU64::new(42);
         let seed = SEED.fetch_add(0x1234_5678_9ABC, Ordering::SeqCst);
         let bench = TestEnvironment::seeded(seed);
         let store = Counting { inner: memory.clone(), ..Counting::default() };
-        Self::open(policy, bench, memory, store)
+        Self::open(policy, bench, memory, store, hooks)
     }
 
     /// The source of randomness runs dry.
@@ -234,7 +244,13 @@ impl World {
         block_on(builder.build()).unwrap()
     }
 
-    fn open(mut policy: Policy, bench: TestEnvironment, memory: Memory, store: Counting) -> Self {
+    fn open(
+        mut policy: Policy,
+        bench: TestEnvironment,
+        memory: Memory,
+        store: Counting,
+        hooks: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         policy.scopes = policy.scopes.union(&Scope::parse("orders:read orders:write").unwrap());
         let (people, log) = (People::default(), Log::default());
         let builder = AuthorizationServer::builder(ISSUER)
@@ -248,7 +264,7 @@ impl World {
             .events(log.clone())
             .environment(bench.clone())
             .policy(policy);
-        let server = block_on(builder.build()).unwrap();
+        let server = block_on(hooks(builder).build()).unwrap();
         let secret = Secret::new("");
         let mut spa = Client::public(SPA, "Single-page app");
         spa.first_party = true;
@@ -273,6 +289,11 @@ impl World {
         let (secret, other_secret, service_secret) = (take(1), take(2), take(4));
         log.0.lock().unwrap().clear();
         Self { server, people, store, secret, other_secret, service_secret, log, bench, memory }
+    }
+
+    /// The clock.
+    pub(crate) fn clock(&self) -> TestEnvironment {
+        self.bench.clone()
     }
 
     /// Moves the clock.
