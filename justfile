@@ -30,6 +30,7 @@ features:
     cargo check -p grantor-sled
     cargo check -p grantor --features testing
     cargo check -p grantor-tokio
+    cargo check -p grantor-fetch
     cargo check -p grantor-actix
     cargo check -p grantor-axum
     cargo check -p grantor-axum --features tls
@@ -60,7 +61,7 @@ unit:
 
 # Real clients and a real browser. Needs Node, Python and Chromium.
 e2e:
-    cargo build -p grantor-server -p grantor-example-embed-axum -p grantor-example-embed-actix
+    cargo build -p grantor-server -p grantor-example-embed-axum -p grantor-example-embed-actix -p grantor-example-separate-api
     cd e2e && npm ci --no-audit --no-fund
     cd e2e && python3 -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
     cargo build --manifest-path e2e/openidconnect/Cargo.toml

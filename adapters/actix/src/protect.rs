@@ -10,18 +10,21 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::web::{ServiceConfig, route};
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
-use grantor::{AccessToken, Admission, AuthorizationServer, Guard, ResourceError};
+use grantor::{AccessToken, Admission, Guard, ResourceError};
 use serde::de::DeserializeOwned;
 
 use crate::Reply;
 use crate::reply::add_headers;
 use crate::routes::to_engine;
 
-/// A middleware for routes that need a valid access token of this server. Handlers take the token with
+/// A middleware for routes that need a valid access token. Handlers take the token with
 /// [`Bearer`]. Browsers of the clients' registered origins may call; preflights are answered here.
+///
+/// `of` is an [`AuthorizationServer`](grantor::AuthorizationServer) of this process, a
+/// [`ResourceServer`](grantor::ResourceServer) for one elsewhere, or a [`Guard`].
 #[must_use]
-pub fn protect(server: &AuthorizationServer) -> Protect {
-    Protect(Guard::new(server))
+pub fn protect(of: impl Into<Guard>) -> Protect {
+    Protect(of.into())
 }
 
 /// See [`protect`].

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use grantor::{AccessToken, Admission, AuthorizationServer, Guard, ResourceError};
+use grantor::{AccessToken, Admission, Guard, ResourceError};
 use serde::de::DeserializeOwned;
 use tower::{Layer, Service, ServiceExt as _};
 
@@ -19,11 +19,14 @@ use crate::Reply;
 use crate::reply::add_headers;
 use crate::routes::to_engine;
 
-/// A layer for routes that need a valid access token of this server. Handlers take the token with
+/// A layer for routes that need a valid access token. Handlers take the token with
 /// [`Bearer`]. Browsers of the clients' registered origins may call; preflights are answered here.
+///
+/// `of` is an [`AuthorizationServer`](grantor::AuthorizationServer) of this process, a
+/// [`ResourceServer`](grantor::ResourceServer) for one elsewhere, or a [`Guard`].
 #[must_use]
-pub fn protect(server: &AuthorizationServer) -> Protect {
-    Protect(Guard::new(server))
+pub fn protect(of: impl Into<Guard>) -> Protect {
+    Protect(of.into())
 }
 
 /// See [`protect`].

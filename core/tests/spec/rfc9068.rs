@@ -18,12 +18,15 @@ use crate::support::*;
 
 const API: &str = "https://api.example.com";
 
+/// A document, and when it was got.
+type Kept = (Time, Arc<Document>);
+
 /// Calls the server in process, and keeps what it gets.
 #[derive(Clone)]
 struct Wire {
     server: AuthorizationServer,
     clock: TestEnvironment,
-    kept: Arc<Mutex<HashMap<String, (Time, Arc<Document>)>>>,
+    kept: Arc<Mutex<HashMap<String, Kept>>>,
     calls: Arc<AtomicU64>,
     away: Arc<AtomicBool>,
 }
@@ -151,7 +154,7 @@ fn what_is_not_an_access_token_of_this_server_for_this_api_opens_nothing() {
     refused(&guard, &format!("{}.{}", input.replacen('.', "A.", 1), signature));
     // Another API, and the server itself, are other audiences.
     let elsewhere = ResourceServer::builder(ISSUER, "https://other.example.com");
-    refused(&self::guard(elsewhere.fetch(wire.clone()).environment(world.clock())), &access);
+    refused(&self::guard(elsewhere.fetch(wire).environment(world.clock())), &access);
     assert!(answered(&guard, &access).is_ok());
     world.pass(600);
     refused(&guard, &access);

@@ -116,6 +116,9 @@ struct Fields {
     /// by it accepts this client's
     #[arg(long = "audience", value_name = "AUDIENCE")]
     audiences: Vec<String>,
+    /// An audience whose tokens it may ask about (introspection), as an API does; repeat for more
+    #[arg(long = "resource", value_name = "AUDIENCE")]
+    resources: Vec<String>,
     /// What it may do at the token endpoint; repeat for more [a new client: authorization_code
     /// and refresh_token]
     #[arg(long = "grant-type", value_name = "TYPE")]
@@ -139,6 +142,7 @@ impl Fields {
         replace(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uris);
         replace(&mut client.allowed_origins, self.origins);
         replace(&mut client.audiences, self.audiences);
+        replace(&mut client.resources, self.resources);
         if !self.scopes.is_empty() {
             let scopes = self.scopes.iter().flat_map(|text| text.split_whitespace());
             client.scope = parse_scope(scopes, known).map_err(|why| {

@@ -1,0 +1,234 @@
+//! The calls.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use grantor::{Document, Fetch, FetchError, Secret};
+use ipnet::IpNet;
+use moka::future::Cache;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Certificate, Client, Response, redirect};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::address::Gate;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// For a whole call, redirects included.
+const TOTAL: Duration = Duration::from_secs(5);
+const REDIRECTS: usize = 3;
+/// For how long a failure is kept.
+const FAILED: Duration = Duration::from_secs(5);
+/// How many bytes are kept in all.
+const KEPT: u64 = 32 * 1024 * 1024;
+/// For how long anything is kept at most.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// What an entry costs beside its body.
+const ENTRY: usize = 1024;
+
+/// Makes guarded calls. Clones share what they keep. It needs a tokio runtime.
+#[derive(Clone)]
+pub struct Fetcher {
+    gate: Gate,
+    client: Client,
+    kept: Cache<String, Arc<Kept>>,
+}
+
+/// What came of a call.
+struct Kept {
+    at: Instant,
+    limit: usize,
+    result: Result<Arc<Document>, FetchError>,
+}
+
+impl Kept {
+    fn will_do(&self, max_age: Duration, limit: usize) -> bool {
+        let age = self.at.elapsed();
+        match &self.result {
+            Ok(document) => age < max_age && document.body.len() <= limit,
+            // Who asks for more might get it.
+            Err(_) => age < max_age.min(FAILED) && limit <= self.limit,
+        }
+    }
+}
+
+/// Builds a [`Fetcher`] that may call more.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Builder {
+    gate: Gate,
+    roots: Vec<Certificate>,
+}
+
+/// A fetcher that cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The text is not a PEM certificate.
+    #[error("the certificates to trust are not PEM")]
+    Certificate(#[source] reqwest::Error),
+    /// The HTTP client.
+    #[error("the HTTP client cannot be made")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Builder {
+    /// Networks that may be called though they are not public, such as the one that the company's own
+    /// applications are in: then whoever may register a client may have them called. With a network of this
+    /// machine (127.0.0.0/8, ::1/128) plain http is allowed to it too; that is for development and for tests.
+    pub fn allow(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.gate.allowed.extend(networks);
+        self
+    }
+
+    /// Certificate authorities to trust beside the system's, as PEM.
+    ///
+    /// # Errors
+    /// When the text is not PEM.
+    pub fn trust(mut self, pem: &[u8]) -> Result<Self, BuildError> {
+        self.roots.extend(Certificate::from_pem_bundle(pem).map_err(BuildError::Certificate)?);
+        Ok(self)
+    }
+
+    /// Makes the fetcher.
+    ///
+    /// # Errors
+    /// When the system's certificate authorities cannot be read.
+    pub fn build(self) -> Result<Fetcher, BuildError> {
+        let client = Client::builder()
+            .user_agent(concat!("grantor/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .dns_resolver(Arc::new(self.gate.clone()))
+            .tls_certs_merge(self.roots)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build()
+            .map_err(BuildError::Client)?;
+        let size = |_: &String, kept: &Arc<Kept>| {
+            let body = kept.result.as_ref().map_or(0, |document| document.body.len());
+            u32::try_from(body + ENTRY).unwrap_or(u32::MAX)
+        };
+        let kept = Cache::builder().max_capacity(KEPT).weigher(size).time_to_live(LONGEST).build();
+        Ok(Fetcher { gate: self.gate, client, kept })
+    }
+}
+
+impl Fetcher {
+    /// A fetcher that calls nothing but what is public.
+    ///
+    /// # Errors
+    /// When the system's certificate authorities cannot be read.
+    pub fn new() -> Result<Self, BuildError> {
+        Builder::default().build()
+    }
+
+    /// One that may call more.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn parse(&self, url: &str) -> Result<Url, FetchError> {
+        let parsed = Url::parse(url).map_err(|why| FetchError::new(url, why))?;
+        self.gate.check(&parsed).map_err(|why| FetchError::new(url, why))?;
+        Ok(parsed)
+    }
+
+    async fn call(&self, url: &str, limit: usize) -> Result<Arc<Document>, FetchError> {
+        let whole = async {
+            let mut at = self.parse(url)?;
+            for _ in 0..=REDIRECTS {
+                let request =
+                    self.client.get(at.clone()).header(ACCEPT, "application/json, */*;q=0.5");
+                let response = request.send().await.map_err(|why| failed(url, &why))?;
+                let status = response.status();
+                if !status.is_redirection() {
+                    let document = read(url, response, limit).await?;
+                    return match document.status {
+                        200 => Ok(Arc::new(document)),
+                        other => Err(FetchError::new(url, format_args!("it answered {other}"))),
+                    };
+                }
+                let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                let to = to.and_then(|to| at.join(to).ok());
+                let to = to.ok_or_else(|| FetchError::new(url, "it redirects to nowhere"))?;
+                at = self.parse(to.as_str())?;
+            }
+            Err(FetchError::new(url, "it redirects too often"))
+        };
+        match tokio::time::timeout(TOTAL, whole).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::new(url, "it took too long")),
+        }
+    }
+}
+
+async fn read(url: &str, mut response: Response, limit: usize) -> Result<Document, FetchError> {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let (status, mut body) = (response.status().as_u16(), Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|why| failed(url, &why))? {
+        if body.len() + chunk.len() > limit {
+            return Err(FetchError::new(url, format_args!("it has more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Document { status, content_type, body })
+}
+
+/// What went wrong, with its sources: reqwest says the least in the first of them.
+fn failed(url: &str, error: &reqwest::Error) -> FetchError {
+    FetchError::new(url, grantor::with_sources(error))
+}
+
+#[async_trait]
+impl Fetch for Fetcher {
+    async fn get(
+        &self,
+        url: &str,
+        max_age: Duration,
+        limit: usize,
+    ) -> Result<Arc<Document>, FetchError> {
+        let call = async {
+            let result = self.call(url, limit).await;
+            Arc::new(Kept { at: Instant::now(), limit, result })
+        };
+        let entry = self.kept.entry(url.to_owned());
+        let kept = entry.or_insert_with_if(call, |kept| !kept.will_do(max_age, limit)).await;
+        kept.into_value().result.clone()
+    }
+
+    async fn post(
+        &self,
+        url: &str,
+        form: &[(&str, &str)],
+        authorization: Option<&Secret>,
+        limit: usize,
+    ) -> Result<Document, FetchError> {
+        let to = self.parse(url)?;
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = self
+            .client
+            .post(to)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(body);
+        if let Some(secret) = authorization {
+            let mut value = HeaderValue::from_str(secret.expose())
+                .map_err(|_| FetchError::new(url, "the credentials are no header"))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = request.send().await.map_err(|why| failed(url, &why))?;
+        read(url, response, limit).await
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
