@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::consent::{AsRegistered, ConsentPolicy};
 use crate::env::{Environment, Monotonic, SystemEnvironment};
 use crate::event::{Events, NoEvents};
 use crate::issuer::{Issuer, IssuerError};
@@ -28,6 +29,7 @@ pub struct Builder {
     events: Arc<dyn Events>,
     environment: Arc<dyn Environment>,
     policy: Policy,
+    consent_policy: Arc<dyn ConsentPolicy>,
     limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
 }
@@ -73,6 +75,7 @@ impl Builder {
             events: Arc::new(NoEvents),
             environment: Arc::new(SystemEnvironment),
             policy: Policy::default(),
+            consent_policy: Arc::new(AsRegistered),
             limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
         }
@@ -149,6 +152,11 @@ impl Builder {
         Self { policy, ..self }
     }
 
+    /// Who may use which client, and whether they are asked; without it, everybody may.
+    pub fn consent_policy(self, policy: impl ConsentPolicy) -> Self {
+        Self { consent_policy: Arc::new(policy), ..self }
+    }
+
     /// How often clients may call; without it, as often as they like.
     pub fn rate_limit(self, limit: impl RateLimit) -> Self {
         Self { limit: Arc::new(limit), ..self }
@@ -200,6 +208,7 @@ impl Builder {
             environment: self.environment,
             clock,
             policy: self.policy,
+            consent_policy: self.consent_policy,
             limit: self.limit,
             error_page: self.error_page,
             issuer,

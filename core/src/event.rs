@@ -21,6 +21,13 @@ pub enum Event<'a> {
         /// The client.
         client_id: &'a str,
     },
+    /// The host's [`ConsentPolicy`](crate::ConsentPolicy) keeps a person out of a client.
+    DeniedByPolicy {
+        /// The client.
+        client_id: &'a str,
+        /// Who may not use it.
+        subject: &'a str,
+    },
     /// A person took their consent back, and what the client held of them ended.
     ConsentWithdrawn {
         /// The client.

@@ -54,6 +54,7 @@
 
 mod builder;
 mod client;
+mod consent;
 mod endpoint;
 mod env;
 mod error;
@@ -87,6 +88,7 @@ pub use client::{
     AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, RegistryError,
     SecretEntry, UnknownName,
 };
+pub use consent::{ConsentDecision, ConsentPolicy, ConsentRequest};
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
 pub use error::with_sources;
 pub use event::{Event, Events};

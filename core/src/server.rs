@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::client::{Client, Clients};
+use crate::consent::ConsentPolicy;
 use crate::endpoint::authorize::Refusal;
 use crate::endpoint::{self, Call, cors};
 use crate::env::{Environment, Monotonic, Time};
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) clock: Monotonic,
     pub(crate) policy: Policy,
+    pub(crate) consent_policy: Arc<dyn ConsentPolicy>,
     pub(crate) limit: Arc<dyn RateLimit>,
     pub(crate) error_page: Arc<ErrorPage>,
 }
@@ -316,6 +318,10 @@ impl AuthorizationServer {
 
     pub(crate) fn ring(&self) -> Arc<Ring> {
         self.0.keys.ring()
+    }
+
+    pub(crate) fn consent_policy(&self) -> &dyn ConsentPolicy {
+        &*self.0.consent_policy
     }
 
     pub(crate) fn limit(&self) -> &dyn RateLimit {

@@ -28,6 +28,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::{Client, GrantType};
+use crate::consent::{Ask, ConsentRequest};
 use crate::endpoint::authorize::{self, AuthorizationRequest, Prompt, Refusal};
 use crate::env::Time;
 use crate::error::{Denied, Misdeed};
@@ -210,7 +211,7 @@ impl Interaction {
         self.next(session).await.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
     }
 
-    async fn next(self, session: Option<Session>) -> Result<Next, Misdeed> {
+    async fn next(mut self, session: Option<Session>) -> Result<Next, Misdeed> {
         let silent = self.request.prompt.contains(&Prompt::None);
         let session = match self.satisfying(session).await? {
             Ok(session) => session,
@@ -219,7 +220,13 @@ impl Interaction {
             }
             Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
         };
-        if !self.client.asks_for_consent() {
+        let ask = self.apply_policy(&session.subject).await?;
+        if self.request.scope.is_empty() {
+            let (client_id, subject) = (&self.client.client_id, &session.subject);
+            self.server.emit(&Event::DeniedByPolicy { client_id, subject });
+            return Ok(self.error("access_denied", "this account may not use the client"));
+        }
+        if ask == Ask::Never || ask == Ask::AsRegistered && !self.client.asks_for_consent() {
             let scope = self.request.scope.clone();
             let consent = Consent { interaction: self, session, remembered: None };
             return Ok(Next::Done(consent.grant(&scope, false).await?));
@@ -232,7 +239,7 @@ impl Interaction {
         let remembered =
             remembered.filter(|r| !self.client.native && r.granted_at >= self.client.valid_from);
         let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
-        let asked_for = self.request.prompt.contains(&Prompt::Consent);
+        let asked_for = ask == Ask::Always || self.request.prompt.contains(&Prompt::Consent);
         let consent = Consent { interaction: self, session, remembered };
         if covered && !asked_for {
             return Ok(Next::Done(consent.grant_remembered().await?));
@@ -241,6 +248,14 @@ impl Interaction {
             return Ok(consent.interaction.error("consent_required", "the person must be asked"));
         }
         Ok(Next::Consent(consent))
+    }
+
+    /// Leaves of the request what the host lets this client have of this person.
+    async fn apply_policy(&mut self, subject: &str) -> Result<Ask, Misdeed> {
+        let request = ConsentRequest { client: &self.client, subject, scope: &self.request.scope };
+        let decision = self.server.consent_policy().decide(&request).await?;
+        self.request.scope = self.request.scope.intersection(&decision.scope);
+        Ok(decision.ask)
     }
 
     /// The session, if it is enough for this request.

@@ -12,6 +12,7 @@
 )]
 
 mod budget;
+mod consent_policy;
 mod cors;
 mod hostile;
 mod interaction;

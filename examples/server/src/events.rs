@@ -32,6 +32,9 @@ impl Events for Logged {
             Event::ConsentWithdrawn { client_id, subject } => {
                 info!(client_id, subject, "consent withdrawn");
             }
+            Event::DeniedByPolicy { client_id, subject } => {
+                info!(client_id, subject, "refused by the policy");
+            }
             Event::DeniedByUser { client_id } => info!(client_id, "refused by the person"),
             Event::ClientCredentialsIssued { client_id } => {
                 info!(client_id, "token issued to a client on its own behalf");
@@ -57,6 +60,7 @@ fn count(event: &Event<'_>) {
         Event::CodeRedeemed { .. } => "code_redeemed",
         Event::Refreshed { .. } => "refreshed",
         Event::ConsentWithdrawn { .. } => "consent_withdrawn",
+        Event::DeniedByPolicy { .. } => "denied_by_policy",
         Event::DeniedByUser { .. } => "denied_by_user",
         Event::ClientCredentialsIssued { .. } => "client_credentials_issued",
         Event::TokenRevoked { .. } => "token_revoked",
