@@ -14,8 +14,9 @@ pub mod on_actix;
 pub mod on_axum;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use grantor::store::{KeyStore as _, Memory};
@@ -63,14 +64,19 @@ pub struct Host {
 }
 
 impl Host {
-    fn new(name: &'static str, serve: impl FnOnce(TcpListener, AuthorizationServer)) -> Self {
-        // Making RSA keys takes longer than all else, and both must sign alike.
-        static RING: OnceLock<Vec<u8>> = OnceLock::new();
-        let issuer = Issuer::new(ISSUER).unwrap();
+    fn new(
+        name: &'static str,
+        issuer: &str,
+        serve: impl FnOnce(TcpListener, AuthorizationServer),
+    ) -> Self {
+        // Making RSA keys takes longer than all else, and both must sign alike. Rings are sealed for their
+        // issuer.
+        static RINGS: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+        let issuer = Issuer::new(issuer).unwrap();
         let build = |memory: Memory, clock: &TestEnvironment| {
             let mut policy = Policy::default();
             policy.apis = vec![API.into()];
-            let builder = AuthorizationServer::builder(ISSUER)
+            let builder = AuthorizationServer::builder(issuer.as_str())
                 .store(memory)
                 .subjects(People)
                 .master_key(MasterKey::from_bytes([7; 32]))
@@ -80,13 +86,18 @@ impl Host {
                 .environment(clock.clone());
             block_on(builder.build()).unwrap()
         };
-        let ring = RING.get_or_init(|| {
-            let memory = Memory::new();
-            build(memory.clone(), &TestEnvironment::new());
-            block_on(memory.load(&issuer)).unwrap().unwrap().sealed
-        });
+        let ring = RINGS
+            .lock()
+            .unwrap()
+            .entry(issuer.to_string())
+            .or_insert_with(|| {
+                let memory = Memory::new();
+                build(memory.clone(), &TestEnvironment::new());
+                block_on(memory.load(&issuer)).unwrap().unwrap().sealed
+            })
+            .clone();
         let (memory, clock) = (Memory::new(), TestEnvironment::new());
-        assert!(block_on(memory.replace(&issuer, ring.clone(), 0)).unwrap());
+        assert!(block_on(memory.replace(&issuer, ring, 0)).unwrap());
         let server = build(memory, &clock);
         let mut spa = Client::public(SPA, "Single-page app");
         spa.first_party = true;
@@ -108,7 +119,12 @@ impl Host {
 
     /// The host on both adapters.
     pub fn both() -> [Self; 2] {
-        [Self::new("axum", on_axum::serve), Self::new("actix", on_actix::serve)]
+        Self::both_at(ISSUER)
+    }
+
+    /// The same for another issuer.
+    pub fn both_at(issuer: &str) -> [Self; 2] {
+        [Self::new("axum", issuer, on_axum::serve), Self::new("actix", issuer, on_actix::serve)]
     }
 }
 

@@ -151,3 +151,58 @@ fn a_preflight_is_answered_for_the_clients_own_pages_alone() {
         }
     }
 }
+
+#[test]
+fn an_issuer_with_a_path_is_served_below_it_and_found_at_the_root() {
+    const TENANT: &str = "https://id.example.com/tenants/acme";
+    for host in Host::both_at(TENANT) {
+        let get = |target: &str| send(host.address, &request("GET", target, &[], b"")).unwrap();
+        // OpenID Connect Discovery appends the well-known path, RFC 8414 section 3.1 inserts it.
+        for path in [
+            "/tenants/acme/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server/tenants/acme",
+        ] {
+            let metadata = get(path).json();
+            assert_eq!(metadata["issuer"], TENANT, "{} {path}", host.name);
+            assert_eq!(metadata["token_endpoint"], format!("{TENANT}/oauth2/token"));
+        }
+        let tokens = block_on(host.server.test_client(SPA).sign_in_as("ann")).unwrap();
+        let bearer = [("authorization", &*tokens.bearer())];
+        let userinfo = |path| send(host.address, &request("GET", path, &bearer, b"")).unwrap();
+        assert_eq!(userinfo("/tenants/acme/oauth2/userinfo").status, 200, "{}", host.name);
+        for elsewhere in [
+            "/oauth2/userinfo",
+            "/tenants/oauth2/userinfo",
+            "/tenants/acme/tenants/acme/oauth2/userinfo",
+            "/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server",
+        ] {
+            assert_eq!(userinfo(elsewhere).status, 404, "{} {elsewhere}", host.name);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_derived_from_what_a_request_says_of_its_host() {
+    for host in Host::both() {
+        let lies = [
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("forwarded", "host=evil.example;proto=http"),
+            ("x-original-url", "/oauth2/token"),
+        ];
+        for path in
+            ["/.well-known/openid-configuration", "/api/me", "/oauth2/authorize?client_id=x"]
+        {
+            let honest = send(host.address, &request("GET", path, &[], b"")).unwrap();
+            let lied_to = send(host.address, &request("GET", path, &lies, b"")).unwrap();
+            assert_eq!(lied_to.text(), honest.text(), "{} {path}", host.name);
+            assert_eq!(lied_to.status, honest.status);
+        }
+        // The host that a request is addressed to is not believed either.
+        let raw = b"GET /.well-known/openid-configuration HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+        let metadata = send(host.address, raw).unwrap();
+        assert_eq!(metadata.json()["issuer"], "https://id.example.com", "{}", host.name);
+    }
+}
