@@ -10,6 +10,7 @@ use crate::issuer::{Issuer, IssuerError};
 use crate::keys::{KeyError, Keys, MasterKey, Signer};
 use crate::limit::{NoLimit, RateLimit};
 use crate::policy::Policy;
+use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ErrorPage, PageError, Parts};
 use crate::store::{ClientStore, KeyStore, TokenStore};
 use crate::subject::Subjects;
@@ -29,6 +30,7 @@ pub struct Builder {
     events: Arc<dyn Events>,
     environment: Arc<dyn Environment>,
     policy: Policy,
+    scopes: Vec<String>,
     consent_policy: Arc<dyn ConsentPolicy>,
     limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
@@ -75,6 +77,7 @@ impl Builder {
             events: Arc::new(NoEvents),
             environment: Arc::new(SystemEnvironment),
             policy: Policy::default(),
+            scopes: Vec::new(),
             consent_policy: Arc::new(AsRegistered),
             limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
@@ -157,6 +160,13 @@ impl Builder {
         Self { consent_policy: Arc::new(policy), ..self }
     }
 
+    /// A scope that the server knows beside those of its policy, such as `orders:read`. Clients may have the
+    /// scopes that they are registered with; this is for the discovery document.
+    pub fn scope(mut self, scope: &str) -> Self {
+        self.scopes.push(scope.to_owned());
+        self
+    }
+
     /// How often clients may call; without it, as often as they like.
     pub fn rate_limit(self, limit: impl RateLimit) -> Self {
         Self { limit: Arc::new(limit), ..self }
@@ -171,9 +181,13 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`], whose sentence says what to mend.
-    pub async fn build(self) -> Result<AuthorizationServer, BuildError> {
+    pub async fn build(mut self) -> Result<AuthorizationServer, BuildError> {
         let missing = |part, method| BuildError::Missing { part, method };
         let issuer = Issuer::new(&self.issuer)?;
+        let scopes = Scope::collect(&self.scopes);
+        let scopes =
+            scopes.map_err(|_| BuildError::Policy("a scope has a character that none may have"))?;
+        self.policy.scopes = self.policy.scopes.union(&scopes);
         self.policy.check().map_err(BuildError::Policy)?;
         for page in std::iter::once(&self.interaction).chain(&self.logout_page) {
             let is_path = page.starts_with('/')

@@ -285,10 +285,7 @@ impl TestClient<'_> {
         let interaction = self.server.resume(&ticket).await.map_err(failed)?;
         let response = match interaction.proceed(Some(session)).await.map_err(failed)? {
             Next::Done(response) => response,
-            Next::Consent(consent) => {
-                let scope = consent.scope().clone();
-                consent.approve(&scope).await.map_err(failed)?
-            }
+            Next::Consent(consent) => consent.answer(true).await.map_err(failed)?,
             Next::SignIn(_, why) => {
                 return Err(TestFailure::before("the person", format!("{why:?}")));
             }

@@ -137,10 +137,7 @@ pub async fn sign_in(
     let session = Session::new("ann", "session", server.now());
     Ok(match server.resume(ticket).await?.proceed(Some(session)).await? {
         Next::Done(response) => response,
-        Next::Consent(consent) => {
-            let scope = consent.scope().clone();
-            consent.approve(&scope).await?
-        }
+        Next::Consent(consent) => consent.answer(true).await?,
         Next::SignIn(pending, why) => {
             let who = &pending.client().client_name;
             Response::page(format!("<p>{who} wants you to sign in: {why:?}"))

@@ -54,6 +54,9 @@ pub enum RegistryError {
     /// The operation is for confidential clients.
     #[error("a public client has no secret")]
     Public,
+    /// The operation is for public clients.
+    #[error("the secret of a confidential client is shown once: create it, and keep the secret")]
+    Confidential,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,6 +94,28 @@ impl<'a> Clients<'a> {
         }
         self.0.emit(&Event::ClientCreated { client_id: &client.client_id });
         Ok(CreatedClient { client: Arc::new(client), client_secret })
+    }
+
+    /// Registers a client unless there is one of its id, which stays as it is: what a host does at each
+    /// start with the clients that belong to it. Says whether it was registered. For a confidential client
+    /// use [`Clients::create`], which returns its secret.
+    ///
+    /// # Errors
+    /// As [`Clients::create`]; [`RegistryError::Confidential`] for a client with a secret.
+    pub async fn ensure(&self, client: Client) -> Result<bool, RegistryError> {
+        if !client.is_public() {
+            return Err(RegistryError::Confidential);
+        }
+        if self.find(&client.client_id).await?.is_some() {
+            return Ok(false);
+        }
+        let client_id = client.client_id.clone();
+        match self.create(client).await {
+            Ok(_) => Ok(true),
+            // Another process was quicker.
+            Err(_) if self.find(&client_id).await?.is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The client of this id, active or not.

@@ -416,6 +416,18 @@ impl Consent {
         granted.map_err(|misdeed| server.refused(Refusal::Machine(misdeed)))
     }
 
+    /// The person's answer to a question that has two: all that is asked for, or nothing.
+    ///
+    /// # Errors
+    /// As [`Consent::approve`] and [`Consent::deny`].
+    pub async fn answer(self, allow: bool) -> Result<Response, InteractionError> {
+        let scope = self.scope().clone();
+        match allow {
+            true => self.approve(&scope).await,
+            false => self.deny().await,
+        }
+    }
+
     /// The person refuses. Of an approval and a refusal of the same request, the first wins.
     ///
     /// # Errors

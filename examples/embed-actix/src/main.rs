@@ -7,8 +7,9 @@ use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::web::{Data, Form, Html, Query, get, post};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Responder};
 use grantor_actix::Reply;
-use grantor_example_shop::{Shop, Visit, cookie_in, is_foreign, next_of, pages, set_cookie};
-use serde::Deserialize;
+use grantor_example_shop::{
+    Login, Shop, Visit, Wanted, cookie_in, is_foreign, next_of, pages, set_cookie,
+};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,20 +47,8 @@ async fn home(shop: Data<Shop>, request: HttpRequest) -> impl Responder {
     Html::new(pages::home(user.as_ref(), &orders))
 }
 
-#[derive(Deserialize)]
-struct Wanted {
-    next: Option<String>,
-}
-
 async fn login_page(Query(wanted): Query<Wanted>) -> Reply {
     Reply::page(pages::login(next_of(wanted.next.as_deref()), None))
-}
-
-#[derive(Deserialize)]
-struct Login {
-    email: String,
-    password: String,
-    next: Option<String>,
 }
 
 async fn login(shop: Data<Shop>, request: HttpRequest, Form(login): Form<Login>) -> HttpResponse {

@@ -7,11 +7,11 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use axum::{Json, Router};
 use grantor::{
-    AuthorizationServer, Claims, Client, MasterKey, Next, Policy, Response, Scope, Session,
-    SignInReason, SubjectError, SubjectStatus, Subjects, Time,
+    AuthorizationServer, Claims, Client, MasterKey, Next, Response, Scope, Session, SignInReason,
+    SubjectError, SubjectStatus, Subjects, Time,
 };
 use grantor_axum::{Bearer, Reply, protect};
-use grantor_example_shop::{Order, Shop, User, Visit, pages};
+use grantor_example_shop::{Order, Shop, pages, setting};
 use grantor_sqlite::Sqlite;
 use serde::Deserialize;
 
@@ -22,50 +22,43 @@ pub(crate) async fn server(
     shop: &Shop,
     address: SocketAddr,
 ) -> Result<AuthorizationServer, Box<dyn std::error::Error>> {
-    let mut policy = Policy::default();
-    policy.scopes = policy.scopes.union(&Scope::parse("orders:read")?);
     let server = AuthorizationServer::builder(&format!("http://localhost:{}", address.port()))
         .store(Sqlite::open("identity.db")?)
         .subjects(People(shop.clone()))
         .master_key(MasterKey::from_base64(&setting("MASTER_KEY")?)?)
         .interaction("/connect")
-        .policy(policy)
+        .scope("orders:read")
         .build()
         .await?;
-    if server.clients().find("client_partner").await?.is_none() {
-        let mut partner = Client::public("client_partner", "The partner");
-        partner.redirect_uris = vec![setting("PARTNER_URL")?];
-        partner.scope = Scope::parse("openid profile email orders:read")?;
-        server.clients().create(partner).await?;
-    }
+    let mut partner = Client::public("client_partner", "The partner");
+    partner.redirect_uris = vec![setting("PARTNER_URL")?];
+    partner.scope = Scope::parse("openid profile email orders:read")?;
+    server.clients().ensure(partner).await?;
     Ok(server)
-}
-
-fn setting(name: &str) -> Result<String, String> {
-    std::env::var(name).map_err(|_| format!("set {name}: the README says to what"))
 }
 
 struct People(Shop);
 
-impl People {
-    fn user(&self, subject: &str) -> Result<Option<User>, SubjectError> {
-        self.0.user(subject.parse().unwrap_or_default()).map_err(SubjectError::new)
-    }
-}
-
 #[async_trait::async_trait]
 impl Subjects for People {
     async fn status(&self, subject: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(match self.user(subject)? {
-            Some(user) if !user.is_blocked => SubjectStatus::Active { valid_from: Time::EPOCH },
-            _ => SubjectStatus::Disabled,
+        let user = self.0.user(id(subject)).map_err(SubjectError::new)?;
+        Ok(match user.is_some_and(|user| !user.is_blocked) {
+            true => SubjectStatus::Active { valid_from: Time::EPOCH },
+            false => SubjectStatus::Disabled,
         })
     }
     async fn claims(&self, subject: &str) -> Result<Claims, SubjectError> {
-        let user = self.user(subject)?.ok_or_else(|| SubjectError::new("no such user"))?;
-        let claims = [("name", user.name), ("email", user.email)];
-        Ok(claims.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+        let user = self.0.user(id(subject)).map_err(SubjectError::new)?;
+        let claims = user.map(|user| [("name", user.name), ("email", user.email)]);
+        let claims = claims.into_iter().flatten();
+        Ok(claims.map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
+}
+
+/// Subjects are the numbers of users.
+fn id(subject: &str) -> i64 {
+    subject.parse().unwrap_or_default()
 }
 
 /// The protocol's paths, the page that connects it with the shop's login, and an API for partners.
@@ -96,20 +89,18 @@ async fn connect(
     Form(Connect { ticket, token, allow }): Form<Connect>,
 ) -> Result<Reply, Reply> {
     let visit = visit_of(&shop, &headers);
-    let next = server.resume(&ticket).await?.proceed(visit.as_ref().map(session)).await?;
-    Ok(match (next, visit) {
+    let session = visit
+        .as_ref()
+        .map(|visit| Session::new(visit.user.id.to_string(), &visit.session, visit.since.into()));
+    Ok(match (server.resume(&ticket).await?.proceed(session).await?, visit) {
         (Next::Done(response), _) => response.into(),
         (Next::Consent(consent), Some(visit)) if token == Some(visit.form_token()) => {
-            let scope = consent.scope().clone();
-            match allow.as_deref() {
-                Some("yes") => consent.approve(&scope).await?.into(),
-                _ => consent.deny().await?.into(),
-            }
+            consent.answer(allow.as_deref() == Some("yes")).await?.into()
         }
         (Next::Consent(consent), Some(visit)) => {
-            let (who, what) = (&consent.client().client_name, consent.scope());
+            let question =
+                format!("May {} see: {}?", consent.client().client_name, consent.scope());
             let fields = [("ticket", ticket.as_str()), ("token", &visit.form_token())];
-            let question = format!("May {who} see: {what}?");
             Reply::page(pages::question("A partner asks", &question, "/connect", &fields))
         }
         // The partner asks for somebody else: signing in again as the same person would not help.
@@ -118,11 +109,6 @@ async fn connect(
     })
 }
 
-fn session(visit: &Visit) -> Session {
-    Session::new(visit.user.id.to_string(), &visit.session, visit.since.into())
-}
-
 async fn orders(State((shop, _)): State<Both>, Bearer(token): Bearer) -> Json<Vec<Order>> {
-    let user = token.subject.and_then(|subject| subject.parse().ok()).unwrap_or_default();
-    Json(shop.orders(user).unwrap_or_default())
+    Json(shop.orders(id(&token.subject.unwrap_or_default())).unwrap_or_default())
 }

@@ -10,8 +10,9 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use grantor_axum::Reply;
-use grantor_example_shop::{Shop, Visit, cookie_in, is_foreign, next_of, pages, set_cookie};
-use serde::Deserialize;
+use grantor_example_shop::{
+    Login, Shop, Visit, Wanted, cookie_in, is_foreign, next_of, pages, set_cookie,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,20 +46,8 @@ async fn home(State(shop): State<Shop>, headers: HeaderMap) -> Html<String> {
     Html(pages::home(user.as_ref(), &orders))
 }
 
-#[derive(Deserialize)]
-struct Wanted {
-    next: Option<String>,
-}
-
 async fn login_page(Query(wanted): Query<Wanted>) -> Reply {
     Reply::page(pages::login(next_of(wanted.next.as_deref()), None))
-}
-
-#[derive(Deserialize)]
-struct Login {
-    email: String,
-    password: String,
-    next: Option<String>,
 }
 
 async fn login(State(shop): State<Shop>, headers: HeaderMap, Form(login): Form<Login>) -> Response {

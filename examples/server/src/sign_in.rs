@@ -195,11 +195,7 @@ pub(crate) async fn decide(
             {
                 foreign_form()
             }
-            Next::Consent(consent) if form.decision == "allow" => {
-                let scope = consent.scope().clone();
-                Reply::from(consent.approve(&scope).await?)
-            }
-            Next::Consent(consent) => Reply::from(consent.deny().await?),
+            Next::Consent(consent) => Reply::from(consent.answer(form.decision == "allow").await?),
             Next::Done(response) => Reply::from(response),
             Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
         })

@@ -16,7 +16,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// The shop. Clones share it.
@@ -228,6 +228,32 @@ pub fn is_foreign(sec_fetch_site: Option<&str>) -> bool {
 /// When it is no address.
 pub fn address() -> Result<SocketAddr, std::net::AddrParseError> {
     std::env::var("SHOP_LISTEN").as_deref().unwrap_or("127.0.0.1:4000").parse()
+}
+
+/// A setting that has no default.
+///
+/// # Errors
+/// When it is not set.
+pub fn setting(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|_| format!("set {name}: the README says to what"))
+}
+
+/// The query of the login page.
+#[derive(Debug, Deserialize)]
+pub struct Wanted {
+    /// Where to go afterwards.
+    pub next: Option<String>,
+}
+
+/// The login form.
+#[derive(Deserialize)]
+pub struct Login {
+    /// Who they say they are.
+    pub email: String,
+    /// How they prove it.
+    pub password: String,
+    /// Where to go afterwards.
+    pub next: Option<String>,
 }
 
 /// What to tell who starts the shop: at the first start a user is made.
