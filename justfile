@@ -52,6 +52,10 @@ deny:
     cargo fetch --locked
     cargo deny --offline check licenses bans sources
 
+# The book as pages, in target/book. Needs mdbook.
+book:
+    mdbook build book
+
 # The systemd unit is sound. Needs systemd-analyze.
 unit:
     mkdir -p target/unit

@@ -26,6 +26,7 @@ const SQLITE: &[&str] = &["-p", "grantor-sqlite"];
 const AXUM: &[&str] = &["-p", "grantor-axum", "--test", "serve"];
 const ADAPTERS: &[&str] = &["-p", "grantor-adapter-tests"];
 const SLED: &[&str] = &["-p", "grantor-sled"];
+const FETCH: &[&str] = &["-p", "grantor-fetch"];
 /// The server's tests take a minute; each change is known to a part of them.
 macro_rules! server {
     ($part:literal) => {
@@ -153,19 +154,19 @@ const ALL: &[Sabotage] = &[
     core(
         "forget CORS on errors",
         "core/src/endpoint/cors.rs",
-        "let Some(origin) = request.single(\"origin\") else { return response };",
-        "let Some(origin) = request.single(\"origin\").filter(|_| response.status < 400) else { return response };",
+        "(Some(origin), Page::Allowed) => response",
+        "(Some(origin), Page::Allowed) if response.status < 400 => response",
     ),
     core(
         "let every origin read",
         "core/src/endpoint/cors.rs",
-        "Some(client) => Ok(client.allows_origin(origin)),",
-        "Some(_) => Ok(true),",
+        "Some(client) => client.allows_origin(origin).into(),",
+        "Some(_) => Page::Allowed,",
     ),
     core(
         "accept any type of token as an access token",
         "core/src/token/jwt.rs",
-        "if fields.get(\"typ\").and_then(Value::as_str) != Some(typ) {",
+        "if jws.typ() != Some(typ) {",
         "if typ.is_empty() {",
     ),
     core(
@@ -177,8 +178,8 @@ const ALL: &[Sabotage] = &[
     core(
         "accept tokens without a right signature",
         "core/src/token/jwt.rs",
-        "if !key.verify(signature, input.as_bytes()) {",
-        "if key.verify(\"\", input.as_bytes()) || signature.is_empty() {",
+        "if !candidates.iter().any(is_of) {",
+        "if candidates.iter().all(is_of) && self.signature.is_empty() {",
     ),
     core(
         "accept access tokens of revoked grants",
@@ -357,8 +358,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "believe tokens for another audience",
         file: "core/src/guard.rs",
-        from: "if !token.audience.iter().any(|audience| accepted.contains(audience)) {",
-        to: "if false {",
+        from: "match token.audience.iter().any(|audience| accepted.contains(audience)) {",
+        to: "match token.audience.len() == accepted.len() || !accepted.is_empty() {",
         tests: CORE,
     },
     Sabotage {
@@ -549,6 +550,55 @@ const ALL: &[Sabotage] = &[
         from: "!self.counters.unsure.load(Ordering::SeqCst) && self.file.sync_data().is_ok()",
         to: "self.file.sync_data().is_ok()",
         tests: SLED,
+    },
+    Sabotage {
+        name: "call an address that is not public when a name leads there",
+        file: "fetch/src/address.rs",
+        from: "match addresses.iter().all(|address| self.is_allowed(address.ip())) {",
+        to: "match addresses.iter().all(|address| self.is_allowed(address.ip()) || true) {",
+        tests: FETCH,
+    },
+    Sabotage {
+        name: "follow a redirect wherever it leads",
+        file: "fetch/src/fetcher.rs",
+        from: "at = self.parse(to.as_str())?;",
+        to: "at = to;",
+        tests: FETCH,
+    },
+    Sabotage {
+        name: "call again and again what has just failed",
+        file: "fetch/src/fetcher.rs",
+        from: "Err(_) => age < max_age.min(FAILED) && limit <= self.limit,",
+        to: "Err(_) => false,",
+        tests: FETCH,
+    },
+    Sabotage {
+        name: "accept an ID token at an API elsewhere",
+        file: "core/src/resource.rs",
+        from: "if !typ.eq_ignore_ascii_case(\"at+jwt\") {",
+        to: "if typ.is_empty() {",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "use the last keys for ever while the server is away",
+        file: "core/src/resource.rs",
+        from: "kept.filter(|kept| now.since(kept.seen_at) < STALE)",
+        to: "kept.filter(|kept| now >= kept.seen_at)",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "hand out what the host's signer gave, unchecked",
+        file: "core/src/keys/mod.rs",
+        from: "match published.iter().any(|key| key.verify(algorithm, encoded, input.as_bytes())) {",
+        to: "match published.iter().any(|_| encoded.len() > input.len() || true) {",
+        tests: CORE,
+    },
+    Sabotage {
+        name: "show people more than the host lets them give",
+        file: "core/src/interaction/mod.rs",
+        from: "self.request.scope = self.request.scope.intersection(&decision.scope);",
+        to: "if decision.scope.is_empty() {\n            self.request.scope = decision.scope;\n        }",
+        tests: CORE,
     },
     Sabotage {
         name: "wait minutes for a header",

@@ -17,7 +17,7 @@ use grantor_tokio::{GRACE, HEADER_DEADLINE};
 /// It sets three things of the `HttpServer`. Headers have thirty seconds, and what is in flight at the
 /// end has ten. Every connection ends after one answer: actix watches the first header of a connection
 /// alone, so a second one that is never finished would hold it for ever. Behind a proxy that has
-/// deadlines of its own, run the `HttpServer` yourself with keep-alive, and [`grantor_tokio::maintain`]
+/// deadlines of its own, run the `HttpServer` yourself with keep-alive, and [`maintain`](crate::maintain)
 /// beside it. Bodies of the engine's endpoints have ten seconds; actix gives bodies of the host's own
 /// routes none.
 ///

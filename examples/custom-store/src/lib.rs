@@ -1,6 +1,6 @@
 //! A storage backend in one file: a journal that is read into memory when it is opened.
 //!
-//! It is the worked example of `docs/writing-a-storage-backend.md`, and it keeps the whole contract:
+//! It is the worked example of `book/src/writing-a-storage-backend.md`, and it keeps the whole contract:
 //! every change is one line, synced to the disk before anybody is answered, and a line that was torn
 //! by a crash was never answered, so it is dropped. It is for learning, not for millions of grants:
 //! everything is in memory, every change waits for its own sync, and the journal only grows.
