@@ -79,6 +79,7 @@ pages! {
     clients: "clients.md",
     sign_in: "sign-in.md",
     consent: "consent.md",
+    sign_out: "sign-out.md",
     claims: "claims.md",
     protect: "protect.md",
     issuers: "issuers.md",

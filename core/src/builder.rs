@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::consent::{AsRegistered, ConsentPolicy};
 use crate::env::{Environment, Monotonic, SystemEnvironment};
 use crate::event::{Events, NoEvents};
+use crate::fetch::Fetch;
 use crate::issuer::{Issuer, IssuerError};
 use crate::keys::{KeyError, Keys, MasterKey, Signer};
 use crate::limit::{NoLimit, RateLimit};
@@ -32,12 +33,14 @@ pub struct Builder {
     policy: Policy,
     scopes: Vec<String>,
     consent_policy: Arc<dyn ConsentPolicy>,
+    fetch: Option<Arc<dyn Fetch>>,
     limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
 }
 
-/// Why a server could not be built. Each message says what to mend.
-#[derive(Debug, thiserror::Error)]
+/// Why a server could not be built. Each message says what to mend. Printed for debugging it is the same
+/// sentence: a `main` that returns it says the mend.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The issuer.
@@ -62,6 +65,12 @@ pub enum BuildError {
     Keys(#[from] KeyError),
 }
 
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::error::with_sources(self))
+    }
+}
+
 impl Builder {
     pub(crate) fn new(issuer: &str) -> Self {
         Self {
@@ -79,6 +88,7 @@ impl Builder {
             policy: Policy::default(),
             scopes: Vec::new(),
             consent_policy: Arc::new(AsRegistered),
+            fetch: None,
             limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
         }
@@ -138,6 +148,12 @@ impl Builder {
     /// endpoint.
     pub fn logout_page(self, path: &str) -> Self {
         Self { logout_page: Some(path.to_owned()), ..self }
+    }
+
+    /// Makes outgoing calls: `grantor-fetch`, or the host's own. Without it clients cannot have their keys or
+    /// request objects elsewhere (`jwks_uri`, `request_uri`).
+    pub fn fetch(self, fetch: impl Fetch) -> Self {
+        Self { fetch: Some(Arc::new(fetch)), ..self }
     }
 
     /// Where events go.
@@ -223,6 +239,7 @@ impl Builder {
             clock,
             policy: self.policy,
             consent_policy: self.consent_policy,
+            fetch: self.fetch,
             limit: self.limit,
             error_page: self.error_page,
             issuer,

@@ -60,6 +60,8 @@ pub(crate) enum Misdeed {
     ClientInactive { basic: bool },
     #[error("the client did not prove its identity")]
     ClientUnproved { basic: bool },
+    #[error("the client's assertion is not valid: {0}")]
+    ClientAssertion(&'static str),
 
     #[error("the grant type is unknown")]
     GrantTypeUnknown,
@@ -180,7 +182,10 @@ impl Misdeed {
                 "invalid_client",
                 "the request names no client: send client_id, or HTTP Basic".into(),
             ),
-            M::ClientUnknown { .. } | M::ClientInactive { .. } | M::ClientUnproved { .. } => {
+            M::ClientUnknown { .. }
+            | M::ClientInactive { .. }
+            | M::ClientUnproved { .. }
+            | M::ClientAssertion(_) => {
                 (401, "invalid_client", "client authentication failed".into())
             }
 

@@ -28,6 +28,8 @@ pub enum Event<'a> {
         /// Who may not use it.
         subject: &'a str,
     },
+    /// All keys were replaced: everything that was issued before is dead.
+    KeysReplaced,
     /// A person took their consent back, and what the client held of them ended.
     ConsentWithdrawn {
         /// The client.

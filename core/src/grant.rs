@@ -28,6 +28,7 @@ use subtle::ConstantTimeEq as _;
 use crate::env::Time;
 use crate::issuer::Issuer;
 use crate::scope::Scope;
+use crate::token::claims_request::ClaimsByName;
 
 /// The key of a grant in its store: a hash, so that nothing usable is at rest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,6 +144,8 @@ pub struct Grant {
     pub subject: String,
     /// What was granted.
     pub scope: Scope,
+    /// The claims that were granted by name, beside those of the scope (OpenID Connect Core section 5.5).
+    pub claims: ClaimsByName,
     /// Where the code was sent.
     pub redirect_uri: String,
     /// Whether the request named its redirect URI. Then the token request must repeat it (RFC 6749
@@ -278,6 +281,7 @@ impl Grant {
             subject: client_id.clone(),
             client_id,
             scope: Scope::empty(),
+            claims: ClaimsByName::default(),
             redirect_uri: String::new(),
             redirect_uri_named: false,
             challenge: None,

@@ -200,7 +200,7 @@ impl Guard {
         let (client, checked) = match &self.judge {
             Judge::Elsewhere(server) => (None, server.check(&token).await),
             Judge::Here(server) => match access_token::live(server, &token, server.now()).await {
-                Ok(Live { token, client }) => (Some(client), self.meant_for_us(server, token)),
+                Ok(Live { token, client, .. }) => (Some(client), self.meant_for_us(server, token)),
                 Err(misdeed) => (None, Err(misdeed)),
             },
         };

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::error::Misdeed;
+use crate::secret::Secret;
 
 /// The largest body that an endpoint reads. An adapter stops reading there.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -205,6 +206,11 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// Parameters that were decoded elsewhere.
+    pub(crate) fn from_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self { pairs, repeated: Vec::new() }
+    }
+
     /// The value of a parameter; none when it is absent, empty or repeated.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         if self.is_repeated(name) {
@@ -312,6 +318,16 @@ impl Response {
         Self::public_json(status, body)
             .header("cache-control", "no-store")
             .header("pragma", "no-cache")
+    }
+
+    /// A signed answer that nobody may keep.
+    pub(crate) fn jwt(jwt: &Secret) -> Self {
+        let mut response = Self::empty(200)
+            .header("content-type", "application/jwt")
+            .header("cache-control", "no-store")
+            .header("pragma", "no-cache");
+        response.body = jwt.expose().as_bytes().to_vec();
+        response
     }
 
     /// A JSON response without a word on caching.

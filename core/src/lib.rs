@@ -112,3 +112,4 @@ pub use secret::{Secret, SecretDigest};
 pub use server::{AuthorizationServer, Failure, MaintenanceError, PageError};
 pub use subject::{Claims, SubjectError, SubjectStatus, Subjects};
 pub use token::access_token::AccessToken;
+pub use token::claims_request::ClaimsByName;

@@ -58,8 +58,8 @@ pub struct Policy {
     /// client; this is for applications that forget to. A confidential client's token is never
     /// revoked without its secret.
     pub anonymous_revocation: bool,
-    /// What tokens can be signed with: RS256, ES256 and EdDSA. The first and the last must be among
-    /// them: they are what ID tokens and access tokens are signed with for clients that ask for nothing
+    /// What tokens can be signed with: RS256, ES256 and EdDSA. RS256 and EdDSA must be among them: they
+    /// are what ID tokens and access tokens are signed with for clients that ask for nothing
     /// else.
     pub algorithms: Vec<Algorithm>,
     /// How often keys are replaced: 30 days.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
+use crate::client::redirect::check_origin;
 use crate::env::{Environment, Monotonic, SystemEnvironment, Time};
 use crate::error::Misdeed;
 use crate::event::{Event, Events, NoEvents};
@@ -16,7 +17,7 @@ use crate::issuer::Issuer;
 use crate::keys::{JwkSet, MAX_JWK_SET};
 use crate::secret::Secret;
 use crate::token::access_token::AccessToken;
-use crate::token::jwt::{Jws, Unverified};
+use crate::token::jwt::{self, Jws, Unverified};
 
 /// For how long keys are taken from memory.
 const FRESH: Duration = Duration::from_secs(300);
@@ -135,6 +136,9 @@ impl ResourceServerBuilder {
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let resource = ResourceError::url(&self.resource)?;
         let issuer = ResourceError::url(&self.issuer)?;
+        for origin in &self.origins {
+            check_origin(origin).map_err(|why| ResourceError::new(origin, why))?;
+        }
         let missing = "nothing can fetch the keys: call ResourceServerBuilder::fetch";
         let fetch = self.fetch.ok_or_else(|| ResourceError::new(&self.resource, missing))?;
         Ok(ResourceServer(Arc::new(Parts {
@@ -189,15 +193,15 @@ impl ResourceServer {
             None => self.verify(token).await?,
         };
         let now = self.0.clock.now(&*self.0.environment);
-        let time = |name: &str| claims.get(name).and_then(Value::as_i64).map(Time::from_secs);
+        let time = |name: &str| jwt::time(&claims, name).map_err(Misdeed::TokenInvalid);
         let invalid = |why| Err(Misdeed::TokenInvalid(why));
         if claims.get("iss").and_then(Value::as_str) != Some(self.0.issuer.as_str()) {
             return invalid("it is of another issuer");
         }
-        if time("exp").is_none_or(|end| end <= now) {
+        if time("exp")?.is_none_or(|end| end <= now) {
             return invalid("it has expired, or has no expiry");
         }
-        if time("nbf").is_some_and(|begin| begin > now.plus(SKEW)) {
+        if time("nbf")?.is_some_and(|begin| begin > now.plus(SKEW)) {
             return invalid("it is not valid yet");
         }
         // A client that acts for itself is its own subject (RFC 9068 section 2.2).
@@ -222,9 +226,12 @@ impl ResourceServer {
         if !typ.eq_ignore_ascii_case("at+jwt") {
             return Err(Misdeed::TokenInvalid("it is of another type"));
         }
-        let mut verified = jws.verify(&self.keys(FRESH).await?);
-        if matches!(verified, Err(Unverified::UnknownKey)) {
-            verified = jws.verify(&self.keys(FRESH_FOR_UNKNOWN).await?);
+        let mut verified = jws.verify(&self.keys().await?);
+        // One that names no key may be of a new one as well.
+        if matches!(verified, Err(Unverified::UnknownKey))
+            || verified.is_err() && jws.kid().is_none()
+        {
+            verified = jws.verify(&self.newer_keys().await?);
         }
         verified.map_err(|why| match why {
             Unverified::Invalid(why) => Misdeed::TokenInvalid(why),
@@ -253,35 +260,41 @@ impl ResourceServer {
         }
     }
 
-    /// The server's keys, as they were published at most `max_age` ago.
-    async fn keys(&self, max_age: Duration) -> Result<JwkSet, Misdeed> {
+    /// The server's keys. While it is away, the last ones are used for a while.
+    async fn keys(&self) -> Result<JwkSet, Misdeed> {
         let kept = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
         let now = self.0.clock.now(&*self.0.environment);
-        match self.fetched(kept.as_ref(), max_age).await {
-            Ok((document, keys)) => {
-                let mut kept = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-                *kept = Some(Kept { document, keys: keys.clone(), seen_at: now });
-                Ok(keys)
-            }
-            Err(error) => match kept.filter(|kept| now.since(kept.seen_at) < STALE) {
+        let younger_than = |kept: &Kept, age| now.since(kept.seen_at) < age;
+        if let Some(kept) = kept.as_ref().filter(|kept| younger_than(kept, FRESH)) {
+            return Ok(kept.keys.clone());
+        }
+        match self.fetched(FRESH, now).await {
+            Ok(keys) => Ok(keys),
+            Err(error) => match kept.filter(|kept| younger_than(kept, STALE)) {
                 Some(kept) => Ok(kept.keys),
                 None => Err(Misdeed::Fetch(error)),
             },
         }
     }
 
-    async fn fetched(
-        &self,
-        kept: Option<&Kept>,
-        max_age: Duration,
-    ) -> Result<(Arc<Document>, JwkSet), FetchError> {
+    /// The keys for a token whose key is not known. While the server is away nobody can say that it is not a
+    /// new one.
+    async fn newer_keys(&self) -> Result<JwkSet, Misdeed> {
+        let now = self.0.clock.now(&*self.0.environment);
+        Ok(self.fetched(FRESH_FOR_UNKNOWN, now).await?)
+    }
+
+    async fn fetched(&self, max_age: Duration, now: Time) -> Result<JwkSet, FetchError> {
         let url = self.metadata("jwks_uri").await?;
         let document = self.0.fetch.get(&url, max_age, MAX_JWK_SET).await?;
-        let keys = match kept.filter(|kept| Arc::ptr_eq(&kept.document, &document)) {
-            Some(kept) => kept.keys.clone(),
-            None => JwkSet::from_json(&document.body).map_err(|why| FetchError::new(&url, why))?,
-        };
-        Ok((document, keys))
+        let mut kept = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.document, &document)) {
+            kept.seen_at = now;
+            return Ok(kept.keys.clone());
+        }
+        let keys = JwkSet::from_json(&document.body).map_err(|why| FetchError::new(&url, why))?;
+        *kept = Some(Kept { document, keys: keys.clone(), seen_at: now });
+        Ok(keys)
     }
 
     /// A URL of the server's metadata (RFC 8414 section 3).

@@ -12,13 +12,15 @@ use crate::endpoint::{self, Call, cors};
 use crate::env::{Environment, Monotonic, Time};
 use crate::error::{Denied, Misdeed};
 use crate::event::{Event, Events};
+use crate::fetch::{Document, Fetch, FetchError};
 use crate::http::{Request, Response};
 use crate::issuer::Issuer;
-use crate::keys::{KeyError, KeyInfo, KeyRotation, Keys, Ring};
+use crate::keys::{JwkSet, KeyError, KeyInfo, KeyRotation, Keys, MAX_JWK_SET, Ring};
 use crate::limit::RateLimit;
 use crate::policy::Policy;
 use crate::store::{ClientStore, Owner, Remembered, StoreError, TokenStore};
-use crate::subject::{SubjectStatus, Subjects};
+use crate::subject::{Claims, SubjectStatus, Subjects};
+use crate::token::jwt::{Jws, Unverified};
 
 /// An authorization server for one issuer. Cheap to clone; clones are the same server.
 #[derive(Clone)]
@@ -38,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Monotonic,
     pub(crate) policy: Policy,
     pub(crate) consent_policy: Arc<dyn ConsentPolicy>,
+    pub(crate) fetch: Option<Arc<dyn Fetch>>,
     pub(crate) limit: Arc<dyn RateLimit>,
     pub(crate) error_page: Arc<ErrorPage>,
 }
@@ -247,6 +250,22 @@ impl AuthorizationServer {
         Ok(rotation)
     }
 
+    /// Replaces all keys at once: for the day when they have leaked. **Everything that was issued dies**, tokens,
+    /// codes and refresh tokens alike, and people sign in again. Clients learn the new keys when they meet
+    /// them; for some seconds another process on the same store may not know them.
+    ///
+    /// Give the server a new master key first, if that is what has leaked, by sealing the ring anew: a store
+    /// whose ring is removed makes a new one at the next start, with the same effect.
+    ///
+    /// # Errors
+    /// When the ring cannot be stored.
+    pub async fn replace_keys(&self) -> Result<(), KeyError> {
+        let now = self.now();
+        self.0.keys.replace(self.environment(), now).await?;
+        self.emit(&Event::KeysReplaced);
+        Ok(())
+    }
+
     fn report_rotation(&self, rotation: KeyRotation) {
         if let KeyRotation::Published(active_from) = rotation {
             self.emit(&Event::KeysRotated { active_from: active_from.secs() });
@@ -326,6 +345,55 @@ impl AuthorizationServer {
 
     pub(crate) fn limit(&self) -> &dyn RateLimit {
         &*self.0.limit
+    }
+
+    /// Checks a signature of a client's own. A key that is not known may be new: then the keys at its
+    /// `jwks_uri` are fetched again, if they are some seconds old.
+    pub(crate) async fn verify_by_client(
+        &self,
+        client: &Client,
+        jws: &Jws<'_>,
+    ) -> Result<Result<Claims, Unverified>, Misdeed> {
+        const FRESH: Duration = Duration::from_secs(300);
+        const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(10);
+        if let Some(jwks) = &client.jwks {
+            let keys = JwkSet::from_json(jwks.as_bytes());
+            let keys = keys.map_err(|_| Unverified::Invalid("the client's jwks cannot be read"));
+            return Ok(keys.and_then(|keys| jws.verify(&keys)));
+        }
+        let Some(url) = &client.jwks_uri else {
+            return Ok(Err(Unverified::Invalid("the client has no keys")));
+        };
+        let mut verified = jws.verify(&self.client_keys(url, FRESH).await?);
+        // One that names no key may be of a new one as well.
+        if matches!(verified, Err(Unverified::UnknownKey))
+            || verified.is_err() && jws.kid().is_none()
+        {
+            verified = jws.verify(&self.client_keys(url, FRESH_FOR_UNKNOWN).await?);
+        }
+        Ok(verified)
+    }
+
+    async fn client_keys(&self, url: &str, max_age: Duration) -> Result<JwkSet, Misdeed> {
+        let document = self.fetch(url, max_age, MAX_JWK_SET).await?;
+        Ok(JwkSet::from_json(&document.body).map_err(|why| FetchError::new(url, why))?)
+    }
+
+    /// Fetches what a client has registered the URL of.
+    pub(crate) async fn fetch(
+        &self,
+        url: &str,
+        max_age: Duration,
+        limit: usize,
+    ) -> Result<Arc<Document>, FetchError> {
+        match &self.0.fetch {
+            Some(fetch) => fetch.get(url, max_age, limit).await,
+            None => Err(FetchError::new(url, "the server makes no outgoing calls: Builder::fetch")),
+        }
+    }
+
+    pub(crate) fn fetches(&self) -> bool {
+        self.0.fetch.is_some()
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

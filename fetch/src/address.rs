@@ -42,6 +42,9 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(address) => !SPECIAL_V4.iter().any(|(network, length)| {
             Ipv4Net::new_assert(Ipv4Addr::from(*network), *length).contains(&address)
         }),
+        IpAddr::V6(address) if translated(address).is_some() => {
+            translated(address).is_some_and(|address| is_public(IpAddr::V4(address)))
+        }
         IpAddr::V6(address) => {
             let is_global_unicast =
                 address.segments().first().is_some_and(|s| s & 0xe000 == 0x2000);
@@ -51,6 +54,14 @@ fn is_public(address: IpAddr) -> bool {
                 })
         }
     }
+}
+
+/// The IPv4 address behind 64:ff9b::/96 (RFC 6052), which is what names resolve to in networks without IPv4.
+fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bytes = address.octets();
+    let prefix = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+    let rest: [u8; 4] = bytes.strip_prefix(&prefix)?.try_into().ok()?;
+    Some(Ipv4Addr::from(rest))
 }
 
 /// The rules. Clones are the same.
@@ -108,12 +119,18 @@ impl Gate {
     ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let addresses: Vec<SocketAddr> = match is_localhost(name) {
             // Resolvers differ about `*.localhost`; RFC 6761 section 6.3 does not.
-            true => vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()],
+            // Who allows one of the two allows the name.
+            true => {
+                let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+                let allowed = both.into_iter().filter(|address| self.is_allowed(*address));
+                allowed.map(|address| (address, 0).into()).collect()
+            }
             false => tokio::net::lookup_host((name, 0)).await?.collect(),
         };
-        match addresses.iter().all(|address| self.is_allowed(address.ip())) {
+        let is_named = !addresses.is_empty();
+        match is_named && addresses.iter().all(|address| self.is_allowed(address.ip())) {
             true => Ok(addresses),
-            false => Err("an address of this name is not public".into()),
+            false => Err("an address of this name is not public, or it has none".into()),
         }
     }
 }
@@ -148,6 +165,7 @@ mod tests {
             "https://app.example.com:8443/",
             "https://8.8.8.8/",
             "https://[2606:4700:4700::1111]/",
+            "https://[64:ff9b::808:808]/",
         ] {
             assert_eq!(strict(good), Ok(()), "{good}");
         }
@@ -217,6 +235,8 @@ mod tests {
             assert!(Gate::default().resolve(name).await.is_err(), "{name}");
             assert!(open.resolve(name).await.is_ok(), "{name}");
         }
+        let half = Gate { allowed: vec!["127.0.0.0/8".parse().unwrap()] };
+        assert_eq!(half.resolve("localhost").await.unwrap().len(), 1);
         let check = |url: &str| open.check(&Url::parse(url).unwrap());
         assert_eq!(check("http://id.localhost:4000/"), Ok(()));
         assert_eq!(check("http://127.0.0.1:80/"), Ok(()));

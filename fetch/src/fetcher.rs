@@ -36,21 +36,24 @@ pub struct Fetcher {
     kept: Cache<String, Arc<Kept>>,
 }
 
-/// What came of a call.
+/// What came of the calls of a URL.
 struct Kept {
-    at: Instant,
-    limit: usize,
-    result: Result<Arc<Document>, FetchError>,
+    /// The last document, and when it came. A failure does not drive it out.
+    document: Option<(Instant, Arc<Document>)>,
+    /// The last failure, if nothing came since.
+    failed: Option<(Instant, FetchError)>,
 }
 
 impl Kept {
-    fn will_do(&self, max_age: Duration, limit: usize) -> bool {
-        let age = self.at.elapsed();
-        match &self.result {
-            Ok(document) => age < max_age && document.body.len() <= limit,
-            // Who asks for more might get it.
-            Err(_) => age < max_age.min(FAILED) && limit <= self.limit,
+    /// What is to be answered from memory.
+    fn answer(&self, max_age: Duration) -> Option<Result<Arc<Document>, FetchError>> {
+        if let Some((at, document)) = &self.document
+            && at.elapsed() < max_age
+        {
+            return Some(Ok(document.clone()));
         }
+        let failed = self.failed.as_ref().filter(|(at, _)| at.elapsed() < max_age.min(FAILED));
+        failed.map(|(_, error)| Err(error.clone()))
     }
 }
 
@@ -66,9 +69,9 @@ pub struct Builder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The text is not a PEM certificate.
-    #[error("the certificates to trust are not PEM")]
-    Certificate(#[source] reqwest::Error),
+    /// The text has no PEM certificate.
+    #[error("there is no PEM certificate to trust: it begins with -----BEGIN CERTIFICATE-----")]
+    Certificate,
     /// The HTTP client.
     #[error("the HTTP client cannot be made")]
     Client(#[source] reqwest::Error),
@@ -88,28 +91,45 @@ impl Builder {
     /// # Errors
     /// When the text is not PEM.
     pub fn trust(mut self, pem: &[u8]) -> Result<Self, BuildError> {
-        self.roots.extend(Certificate::from_pem_bundle(pem).map_err(BuildError::Certificate)?);
+        let certificates = Certificate::from_pem_bundle(pem).unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(BuildError::Certificate);
+        }
+        self.roots.extend(certificates);
         Ok(self)
     }
 
     /// Makes the fetcher.
     ///
     /// # Errors
-    /// When the system's certificate authorities cannot be read.
+    /// When the HTTP client cannot be made.
     pub fn build(self) -> Result<Fetcher, BuildError> {
+        // Not the platform's verifier: some fetch what a certificate names, past these rules.
+        let system = rustls_native_certs::load_native_certs().certs;
+        let system =
+            system.iter().filter_map(|certificate| Certificate::from_der(certificate).ok());
+        // With none at all every call fails, and says that it is the certificate.
+        let roots: Vec<Certificate> = system.chain(self.roots).collect();
         let client = Client::builder()
             .user_agent(concat!("grantor/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
+            // Whatever other features of reqwest the host's other crates switch on.
+            .tls_backend_rustls()
+            .http1_only()
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .no_proxy()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
             .dns_resolver(Arc::new(self.gate.clone()))
-            .tls_certs_merge(self.roots)
+            .tls_certs_only(roots)
             .pool_idle_timeout(Duration::from_secs(30))
             .build()
             .map_err(BuildError::Client)?;
         let size = |_: &String, kept: &Arc<Kept>| {
-            let body = kept.result.as_ref().map_or(0, |document| document.body.len());
+            let body = kept.document.as_ref().map_or(0, |(_, document)| document.body.len());
             u32::try_from(body + ENTRY).unwrap_or(u32::MAX)
         };
         let kept = Cache::builder().max_capacity(KEPT).weigher(size).time_to_live(LONGEST).build();
@@ -121,7 +141,7 @@ impl Fetcher {
     /// A fetcher that calls nothing but what is public.
     ///
     /// # Errors
-    /// When the system's certificate authorities cannot be read.
+    /// When the HTTP client cannot be made.
     pub fn new() -> Result<Self, BuildError> {
         Builder::default().build()
     }
@@ -192,13 +212,32 @@ impl Fetch for Fetcher {
         max_age: Duration,
         limit: usize,
     ) -> Result<Arc<Document>, FetchError> {
-        let call = async {
-            let result = self.call(url, limit).await;
-            Arc::new(Kept { at: Instant::now(), limit, result })
-        };
-        let entry = self.kept.entry(url.to_owned());
-        let kept = entry.or_insert_with_if(call, |kept| !kept.will_do(max_age, limit)).await;
-        kept.into_value().result.clone()
+        let (fetcher, called) = (self.clone(), url.to_owned());
+        // In a task of its own: whoever asks and hangs up must not make the next one call again.
+        let kept = tokio::spawn(async move {
+            let key = format!("{limit} {called}");
+            let before = fetcher.kept.get(&key).await.and_then(|kept| kept.document.clone());
+            let call = async {
+                let result = fetcher.call(&called, limit).await;
+                let now = Instant::now();
+                Arc::new(match result {
+                    Ok(document) => Kept { document: Some((now, document)), failed: None },
+                    Err(error) => Kept { document: before, failed: Some((now, error)) },
+                })
+            };
+            let entry = fetcher.kept.entry(key);
+            let entry = entry.or_insert_with_if(call, |kept| kept.answer(max_age).is_none()).await;
+            // Just called, it is what it is, however fresh the caller wants it.
+            let (is_fresh, kept) = (entry.is_fresh(), entry.into_value());
+            match (is_fresh, &kept.failed, &kept.document) {
+                (true, Some((_, error)), _) => Err(error.clone()),
+                (true, None, Some((_, document))) => Ok(document.clone()),
+                _ => kept
+                    .answer(max_age)
+                    .unwrap_or_else(|| Err(FetchError::new(&called, "it was not called"))),
+            }
+        });
+        kept.await.unwrap_or_else(|_| Err(FetchError::new(url, "the call was given up")))
     }
 
     async fn post(

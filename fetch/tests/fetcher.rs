@@ -18,6 +18,7 @@ const AGE: Duration = Duration::from_secs(60);
 struct Server {
     port: u16,
     connections: Arc<AtomicU64>,
+    accepting: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -27,14 +28,19 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicU64::new(0));
         let counter = connections.clone();
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(answer(stream, answers.clone()));
             }
         });
-        Self { port, connections }
+        Self { port, connections, accepting }
+    }
+
+    async fn stop(self) {
+        self.accepting.abort();
+        let _ = self.accepting.await;
     }
 
     fn url(&self, path: &str) -> String {
@@ -127,6 +133,30 @@ async fn a_failure_is_kept_too_and_nobody_can_make_it_call_again_and_again() {
 }
 
 #[tokio::test]
+async fn a_caller_that_hangs_up_does_not_make_the_next_one_call_again() {
+    let server = Server::start(&[("/keys", ok("{}"))]).await;
+    let (fetcher, url) = (local(), server.url("/keys"));
+    for _ in 0..300 {
+        let (fetcher, url) = (fetcher.clone(), url.clone());
+        let asked = tokio::spawn(async move { fetcher.get(&url, AGE, 100).await });
+        tokio::task::yield_now().await;
+        asked.abort();
+    }
+    assert!(fetcher.get(&url, AGE, 100).await.is_ok());
+    assert!(server.connections() <= 1, "{}", server.connections());
+}
+
+#[tokio::test]
+async fn a_failure_does_not_drive_out_what_was_kept() {
+    let here = Server::start(&[("/keys", ok("{}"))]).await;
+    let (fetcher, url) = (local(), here.url("/keys"));
+    fetcher.get(&url, AGE, 100).await.unwrap();
+    here.stop().await;
+    assert!(fetcher.get(&url, Duration::ZERO, 100).await.is_err());
+    assert!(fetcher.get(&url, AGE, 100).await.is_ok());
+}
+
+#[tokio::test]
 async fn no_more_is_read_than_was_asked_for() {
     let endless = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n".to_owned();
     let large = ok(&"x".repeat(1001));
@@ -142,7 +172,7 @@ async fn no_more_is_read_than_was_asked_for() {
         assert!(error.to_string().contains("more than 1000 bytes"), "{error}");
     }
     assert_eq!(fetcher.get(&server.url("/exact"), AGE, 1000).await.unwrap().body.len(), 1000);
-    // What was too large for one caller is asked for again for another, who can take it.
+    // Who can take more is not answered by what one who cannot has heard.
     assert_eq!(fetcher.get(&server.url("/large"), AGE, 2000).await.unwrap().body.len(), 1001);
     assert!(fetcher.get(&server.url("/large"), AGE, 1000).await.is_err());
 }
@@ -255,6 +285,7 @@ async fn only_certificates_of_trusted_authorities_are_believed() {
     let error = local().get(&url, AGE, 100).await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     let here = ["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    assert!(Fetcher::builder().trust(b"no certificate").is_err());
     let trusting = Fetcher::builder().allow(here).trust(made.cert.pem().as_bytes()).unwrap();
     assert_eq!(trusting.build().unwrap().get(&url, AGE, 100).await.unwrap().body, b"{}");
 }

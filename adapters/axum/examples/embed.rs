@@ -32,13 +32,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = AuthorizationServer::builder("https://id.example.com")
         .store(Sqlite::open("grantor.db")?)
         .subjects(MyUsers) // yours: claims and status of a subject
-        .master_key(MasterKey::from_base64(&std::env::var("MASTER_KEY")?)?)
+        .master_key(MasterKey::from_env("MASTER_KEY")?)
         .interaction("/login")
         .build()
         .await?;
     let api = Router::new().route("/orders", get(orders));
     let app = Router::new()
-        .route("/login", get(sign_in).post(sign_in))
+        .route("/login", get(sign_in)) // your login form posts where it always did, and comes back here
         .nest("/api", api.layer(grantor_axum::protect(&server).scope("orders:read")))
         .merge(grantor_axum::routes(&server)) // /oauth2/*, /.well-known/*
         .with_state(server.clone());

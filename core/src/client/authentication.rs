@@ -1,11 +1,12 @@
 //! Client authentication: one function for every endpoint (RFC 6749 section 2.3).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{AuthMethod, Client, ClientAuthentication};
+use super::{AuthMethod, Client, ClientAuthentication, assertion};
 use crate::endpoint::Call;
 use crate::env::Time;
 use crate::error::Misdeed;
@@ -35,44 +36,60 @@ impl AuthenticatedClient {
 /// What a request presents.
 struct Presented<'a> {
     client_id: String,
-    secret: Option<std::borrow::Cow<'a, str>>,
-    method: AuthMethod,
+    proof: Proof<'a>,
+}
+
+enum Proof<'a> {
+    Nothing,
+    Secret(Cow<'a, str>, AuthMethod),
+    Assertion(&'a str),
 }
 
 /// Finds out which client calls, and demands its proof.
 ///
 /// A stranger learns nothing: an unknown client, an inactive one, a wrong secret and a wrong way
 /// of sending it are answered with the same bytes, after the same work. (Only who may read the
-/// answer in a browser differs, which a client's own pages can find out anyway.)
+/// answer in a browser differs, which a client's own pages can find out anyway; and an assertion is
+/// verified only when there is a key to do it with.)
 pub(crate) async fn authenticate_client(
     call: &mut Call<'_>,
     parameters: &Parameters,
 ) -> Result<AuthenticatedClient, Misdeed> {
-    let presented = presented(call.request, parameters)?;
-    let basic = presented.method == AuthMethod::Basic;
-    limit(call, &presented.client_id)?;
-    let found = call.server.client_store().find(call.server.issuer(), &presented.client_id).await?;
+    let Presented { client_id, proof } = presented(call.request, parameters)?;
+    let basic = matches!(proof, Proof::Secret(_, AuthMethod::Basic));
+    limit(call, &client_id)?;
+    let found = call.server.client_store().find(call.server.issuer(), &client_id).await?;
     let Some(client) = found else {
         // The same digest and comparison as for a known client.
-        let decoy = SecretDigest::of_text("");
-        let _ = presented.secret.is_some_and(|secret| decoy.matches(&secret));
+        if let Proof::Secret(secret, _) = proof {
+            let _ = SecretDigest::of_text("").matches(&secret);
+        }
         return Err(Misdeed::ClientUnknown { basic });
     };
     call.client = Some(client.clone());
-    let proved = match (&client.authentication, &presented.secret) {
+    let proved = match (&client.authentication, proof) {
+        (ClientAuthentication::None, Proof::Nothing) => true,
         // A secret for a client that has none is a mistake worth refusing: somebody believes that
         // it protects them.
-        (ClientAuthentication::None, secret) => secret.is_none(),
-        (ClientAuthentication::Secret { .. }, None) => false,
-        (ClientAuthentication::Secret { secrets, method }, Some(secret)) => {
-            let right_way = method.is_none_or(|method| method == presented.method);
+        (ClientAuthentication::None, _) => false,
+        (ClientAuthentication::Secret { secrets, method }, Proof::Secret(secret, used)) => {
+            let right_way = method.is_none_or(|method| method == used);
             let live = |at: Option<Time>| at.is_none_or(|at| call.now < at);
             // Every digest is compared, so that time does not tell which one matched.
             let matches = secrets.iter().fold(false, |found, entry| {
-                (entry.digest.matches(secret) && live(entry.expires_at)) | found
+                (entry.digest.matches(&secret) && live(entry.expires_at)) | found
             });
             matches && right_way
         }
+        // One that is switched off makes us call nobody.
+        (ClientAuthentication::PrivateKeyJwt, Proof::Assertion(_)) if !client.active => {
+            return Err(Misdeed::ClientInactive { basic });
+        }
+        (ClientAuthentication::PrivateKeyJwt, Proof::Assertion(assertion)) => {
+            assertion::verify(call, &client, assertion).await?;
+            true
+        }
+        (ClientAuthentication::Secret { .. } | ClientAuthentication::PrivateKeyJwt, _) => false,
     };
     match (proved, client.active) {
         (true, true) => Ok(AuthenticatedClient(client)),
@@ -91,23 +108,45 @@ pub(crate) fn limit(call: &Call<'_>, client_id: &str) -> Result<(), Misdeed> {
 fn presented<'a>(request: &Request, parameters: &'a Parameters) -> Result<Presented<'a>, Misdeed> {
     let in_body = parameters.get("client_id");
     let secret = parameters.get("client_secret");
+    let assertion = parameters.get("client_assertion");
     let mut authorizations = request.all("authorization");
-    let Some(authorization) = authorizations.next() else {
-        let client_id = in_body.ok_or(Misdeed::ClientNotIdentified)?.to_owned();
-        let method = if secret.is_some() { AuthMethod::Post } else { AuthMethod::None };
-        return Ok(Presented { client_id, secret: secret.map(Into::into), method });
+    let authorization = authorizations.next();
+    let ways = [secret.is_some(), assertion.is_some(), authorization.is_some()];
+    if ways.into_iter().filter(|used| *used).count() > 1 || authorizations.next().is_some() {
+        return Err(Misdeed::SeveralAuthentications);
+    }
+    if let Some(authorization) = authorization {
+        let unproved = || Misdeed::ClientUnproved { basic: true };
+        let (client_id, secret) = basic(authorization).ok_or_else(unproved)?;
+        // Some clients repeat their id in the body beside Basic. That is no second method as long as
+        // it is the same id.
+        if in_body.is_some_and(|in_body| in_body != client_id) {
+            return Err(Misdeed::SeveralAuthentications);
+        }
+        let proof = Proof::Secret(secret.into(), AuthMethod::Basic);
+        return Ok(Presented { client_id, proof });
+    }
+    if let Some(assertion) = assertion {
+        if parameters.get("client_assertion_type") != Some(assertion::TYPE) {
+            return Err(Misdeed::ClientAssertion("its client_assertion_type is unknown"));
+        }
+        // The client_id is optional beside it, and must be its subject (RFC 7521 section 4.2).
+        let claimed = assertion::claimed_client(assertion);
+        let client_id = match (claimed, in_body) {
+            (Some(claimed), Some(named)) if claimed != named => {
+                return Err(Misdeed::ClientAssertion("it is of another client than client_id"));
+            }
+            (Some(claimed), _) => claimed,
+            (None, _) => return Err(Misdeed::ClientAssertion("it is not a JWT with a subject")),
+        };
+        return Ok(Presented { client_id, proof: Proof::Assertion(assertion) });
+    }
+    let client_id = in_body.ok_or(Misdeed::ClientNotIdentified)?.to_owned();
+    let proof = match secret {
+        Some(secret) => Proof::Secret(secret.into(), AuthMethod::Post),
+        None => Proof::Nothing,
     };
-    if authorizations.next().is_some() {
-        return Err(Misdeed::SeveralAuthentications);
-    }
-    let unproved = || Misdeed::ClientUnproved { basic: true };
-    let (client_id, basic_secret) = basic(authorization).ok_or_else(unproved)?;
-    // Some clients repeat their id in the body beside Basic. That is no second method as long as
-    // it is the same id and no second secret.
-    if secret.is_some() || in_body.is_some_and(|in_body| in_body != client_id) {
-        return Err(Misdeed::SeveralAuthentications);
-    }
-    Ok(Presented { client_id, secret: Some(basic_secret.into()), method: AuthMethod::Basic })
+    Ok(Presented { client_id, proof })
 }
 
 /// Reads a Basic header. Id and secret are form-encoded inside (RFC 6749 section 2.3.1); clients

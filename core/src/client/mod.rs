@@ -9,6 +9,7 @@ use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::{Secret, SecretDigest};
 
+pub(crate) mod assertion;
 pub(crate) mod authentication;
 pub(crate) mod redirect;
 pub(crate) mod registry;
@@ -79,6 +80,37 @@ pub struct Client {
     /// The audiences that this client serves as a resource server: it may introspect tokens that
     /// are meant for them (RFC 7662 section 4).
     pub resources: Vec<String>,
+    /// Its public keys, as a JWK Set in JSON: for [`ClientAuthentication::PrivateKeyJwt`] and for request
+    /// objects. Goes not together with [`Client::jwks_uri`].
+    pub jwks: Option<String>,
+    /// An https URL where its public keys are. They are fetched when they are needed
+    /// ([`crate::Builder::fetch`]), and again when it uses a key that is not known.
+    pub jwks_uri: Option<String>,
+    /// The one algorithm of its assertions; any that is known, when not set.
+    pub token_endpoint_auth_signing_alg: Option<Algorithm>,
+    /// Signs its UserInfo answers, which are JWTs then; plain JSON when not set (OpenID Connect Core
+    /// section 5.3.2).
+    pub userinfo_signed_response_alg: Option<Algorithm>,
+    /// The one algorithm of its request objects; any that is known, when not set.
+    pub request_object_signing_alg: Option<Algorithm>,
+    /// Whether its authorization requests must be signed (RFC 9101 section 10.5).
+    pub require_signed_request_object: bool,
+    /// Where its request objects may be fetched from, byte for byte (OpenID Connect Core section 6.2).
+    pub request_uris: Vec<String>,
+    /// How long ago a login may be for requests that do not say it ([`Time`] of the request minus
+    /// `auth_time`).
+    pub default_max_age: Option<Duration>,
+    /// Whether its ID tokens must have `auth_time`. They always do.
+    pub require_auth_time: bool,
+    /// An https URL where a login at this client can be begun by somebody else.
+    pub initiate_login_uri: Option<String>,
+    /// An https URL of its home page.
+    pub client_uri: Option<String>,
+    /// Who is responsible for it: e-mail addresses, for the operator's eyes.
+    pub contacts: Vec<String>,
+    /// The digest of the token by which it may be managed (RFC 7592); `None` for a client that only
+    /// administrators change.
+    pub registration_access_token: Option<SecretDigest>,
     /// An https URL of a logo.
     pub logo_uri: Option<String>,
     /// An https URL of the privacy policy.
@@ -104,6 +136,9 @@ pub enum ClientAuthentication {
         /// client likes (they differ by library, not by security).
         method: Option<AuthMethod>,
     },
+    /// By assertions that it signs with a key of its own (`private_key_jwt`, RFC 7523 section 2.2): its public
+    /// keys are [`Client::jwks`] or at [`Client::jwks_uri`].
+    PrivateKeyJwt,
 }
 
 /// One secret of a client.
@@ -122,6 +157,8 @@ pub enum AuthMethod {
     Basic,
     /// `client_secret_post`
     Post,
+    /// `private_key_jwt`
+    PrivateKeyJwt,
     /// `none`
     None,
 }
@@ -167,6 +204,19 @@ impl Client {
             audiences: Vec::new(),
             claims_in_id_token: false,
             resources: Vec::new(),
+            jwks: None,
+            jwks_uri: None,
+            token_endpoint_auth_signing_alg: None,
+            userinfo_signed_response_alg: None,
+            request_object_signing_alg: None,
+            require_signed_request_object: false,
+            request_uris: Vec::new(),
+            default_max_age: None,
+            require_auth_time: false,
+            initiate_login_uri: None,
+            client_uri: None,
+            contacts: Vec::new(),
+            registration_access_token: None,
             logo_uri: None,
             policy_uri: None,
             tos_uri: None,
@@ -185,6 +235,20 @@ impl Client {
         let entry = SecretEntry { digest: SecretDigest::of(secret), expires_at: None };
         Self {
             authentication: ClientAuthentication::Secret { secrets: vec![entry], method: None },
+            ..Self::public(client_id, client_name)
+        }
+    }
+
+    /// A client that proves itself with a key of its own, of which the server knows the public half.
+    #[must_use]
+    pub fn keyed(
+        client_id: impl Into<String>,
+        client_name: impl Into<String>,
+        jwks: impl Into<String>,
+    ) -> Self {
+        Self {
+            authentication: ClientAuthentication::PrivateKeyJwt,
+            jwks: Some(jwks.into()),
             ..Self::public(client_id, client_name)
         }
     }
@@ -227,6 +291,7 @@ impl AuthMethod {
         match self {
             AuthMethod::Basic => "client_secret_basic",
             AuthMethod::Post => "client_secret_post",
+            AuthMethod::PrivateKeyJwt => "private_key_jwt",
             AuthMethod::None => "none",
         }
     }
@@ -252,7 +317,7 @@ pub struct UnknownName;
 impl FromStr for AuthMethod {
     type Err = UnknownName;
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        [AuthMethod::Basic, AuthMethod::Post, AuthMethod::None]
+        [AuthMethod::Basic, AuthMethod::Post, AuthMethod::PrivateKeyJwt, AuthMethod::None]
             .into_iter()
             .find(|method| method.as_str() == text)
             .ok_or(UnknownName)

@@ -82,6 +82,16 @@ impl ValidatedRedirect {
         format!("{}{separator}{encoded}", self.0)
     }
 
+    /// The URI with response parameters in its fragment. None that is registered has one of its own.
+    pub(crate) fn with_fragment<'a>(
+        &self,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        encoded.extend_pairs(parameters);
+        format!("{}#{}", self.0, encoded.finish())
+    }
+
     /// What people should be shown as the destination: the host of a web address, and of anything
     /// else the scheme, since its host part could say whatever it likes.
     pub(crate) fn destination(&self) -> String {

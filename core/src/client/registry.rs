@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::redirect::{check_origin, check_redirect_uri};
 use super::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
 use crate::env::{RandomnessUnavailable, Time};
 use crate::event::Event;
+use crate::http::has_control;
+use crate::keys::JwkSet;
 use crate::secret::{Secret, SecretDigest};
 use crate::server::AuthorizationServer;
 use crate::store::{Owner, StoreError};
@@ -14,6 +18,7 @@ use crate::store::{Owner, StoreError};
 const MAX_REDIRECT_URIS: usize = 20;
 const MAX_ORIGINS: usize = 20;
 const MAX_AUDIENCES: usize = 20;
+const MAX_CONTACTS: usize = 10;
 const MAX_TEXT: usize = 2048;
 
 /// The clients of a server, for administration. From [`AuthorizationServer::clients`].
@@ -51,8 +56,8 @@ pub enum RegistryError {
     /// Somebody else changed the client in between.
     #[error("the client was changed by somebody else: read it again")]
     Changed,
-    /// The operation is for confidential clients.
-    #[error("a public client has no secret")]
+    /// The operation is for clients with a secret.
+    #[error("the client has no secret: it is public, or proves itself with a key")]
     Public,
     /// The operation is for public clients.
     #[error("the secret of a confidential client is shown once: create it, and keep the secret")]
@@ -80,42 +85,49 @@ impl<'a> Clients<'a> {
     /// # Errors
     /// [`RegistryError::Invalid`] when a field cannot be registered or the id is taken.
     pub async fn create(&self, mut client: Client) -> Result<CreatedClient, RegistryError> {
-        check(&client)?;
-        let now = self.0.now();
-        (client.version, client.created_at, client.updated_at) = (1, now, now);
+        self.check(&client)?;
+        self.stamp(&mut client);
         let mut client_secret = None;
         if let ClientAuthentication::Secret { secrets, .. } = &mut client.authentication {
             let secret = Secret::generate("secret_", self.0.environment())?;
             *secrets = vec![SecretEntry { digest: SecretDigest::of(&secret), expires_at: None }];
             client_secret = Some(secret);
         }
-        if !self.0.client_store().insert(self.0.issuer(), client.clone()).await? {
+        if !self.insert(client.clone()).await? {
             return invalid("client_id", "it is taken");
         }
-        self.0.emit(&Event::ClientCreated { client_id: &client.client_id });
         Ok(CreatedClient { client: Arc::new(client), client_secret })
     }
 
     /// Registers a client unless there is one of its id, which stays as it is: what a host does at each
-    /// start with the clients that belong to it. Says whether it was registered. For a confidential client
-    /// use [`Clients::create`], which returns its secret.
+    /// start with the clients that belong to it. Says whether it was registered. One that an administrator
+    /// has removed does not come back. For a confidential client use [`Clients::create`], which returns its
+    /// secret.
     ///
     /// # Errors
-    /// As [`Clients::create`]; [`RegistryError::Confidential`] for a client with a secret.
-    pub async fn ensure(&self, client: Client) -> Result<bool, RegistryError> {
-        if !client.is_public() {
+    /// [`RegistryError::Invalid`] when a field cannot be registered, [`RegistryError::Confidential`] for a
+    /// client with a secret.
+    pub async fn ensure(&self, mut client: Client) -> Result<bool, RegistryError> {
+        if matches!(client.authentication, ClientAuthentication::Secret { .. }) {
             return Err(RegistryError::Confidential);
         }
-        if self.find(&client.client_id).await?.is_some() {
-            return Ok(false);
-        }
+        self.check(&client)?;
+        self.stamp(&mut client);
+        self.insert(client).await
+    }
+
+    fn stamp(&self, client: &mut Client) {
+        let now = self.0.now();
+        (client.version, client.created_at, client.updated_at) = (1, now, now);
+    }
+
+    async fn insert(&self, client: Client) -> Result<bool, RegistryError> {
         let client_id = client.client_id.clone();
-        match self.create(client).await {
-            Ok(_) => Ok(true),
-            // Another process was quicker.
-            Err(_) if self.find(&client_id).await?.is_some() => Ok(false),
-            Err(error) => Err(error),
+        let inserted = self.0.client_store().insert(self.0.issuer(), client).await?;
+        if inserted {
+            self.0.emit(&Event::ClientCreated { client_id: &client_id });
         }
+        Ok(inserted)
     }
 
     /// The client of this id, active or not.
@@ -147,13 +159,38 @@ impl<'a> Clients<'a> {
     /// # Errors
     /// [`RegistryError::Changed`] when somebody else changed it in between.
     pub async fn update(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
-        check(&client)?;
+        self.check(&client)?;
         let stored = self.existing(&client.client_id).await?;
         client.valid_from = client.valid_from.max(stored.valid_from);
         if !client.active {
             client.valid_from = client.valid_from.max(just_after(self.0.now()));
         }
         self.store(client).await
+    }
+
+    /// Whether a client is sound, and this server does what it needs.
+    fn check(&self, client: &Client) -> Result<(), RegistryError> {
+        check(client)?;
+        for (field, algorithm) in [
+            ("id_token_signed_response_alg", client.id_token_signed_response_alg),
+            ("access_token_signed_response_alg", client.access_token_signed_response_alg),
+            ("userinfo_signed_response_alg", client.userinfo_signed_response_alg),
+        ] {
+            let known = &self.0.policy().algorithms;
+            if algorithm.is_some_and(|algorithm| !known.contains(&algorithm)) {
+                return invalid(field, "the server does not sign with it (Policy::algorithms)");
+            }
+        }
+        let calls = [
+            ("jwks_uri", client.jwks_uri.is_some()),
+            ("request_uris", !client.request_uris.is_empty()),
+        ];
+        for (field, needed) in calls {
+            if needed && !self.0.fetches() {
+                return invalid(field, "the server makes no outgoing calls (Builder::fetch)");
+            }
+        }
+        Ok(())
     }
 
     async fn store(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
@@ -292,11 +329,12 @@ fn check(client: &Client) -> Result<(), RegistryError> {
             return invalid("allowed_origins", format!("{origin:?}: {why}"));
         }
     }
-    if let ClientAuthentication::Secret { method: Some(AuthMethod::None), .. } =
-        client.authentication
+    if let ClientAuthentication::Secret { method: Some(method), .. } = client.authentication
+        && !matches!(method, AuthMethod::Basic | AuthMethod::Post)
     {
-        return invalid("token_endpoint_auth_method", "none is for public clients");
+        return invalid("token_endpoint_auth_method", "it is not for clients with a secret");
     }
+    check_keys(client)?;
     for (field, names) in [("audiences", &client.audiences), ("resources", &client.resources)] {
         let sound = |name: &String| {
             (1..=MAX_TEXT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
@@ -305,13 +343,29 @@ fn check(client: &Client) -> Result<(), RegistryError> {
             return invalid(field, "at most 20, of 1 to 2,048 printable ASCII characters each");
         }
     }
+    if client.contacts.len() > MAX_CONTACTS
+        || client.contacts.iter().any(|contact| contact.len() > 255 || has_control(contact))
+    {
+        return invalid("contacts", "at most 10, of at most 255 characters each");
+    }
+    for uri in &client.request_uris {
+        // The fragment, which may be a hash of the content, is part of what is compared.
+        if client.request_uris.len() > MAX_REDIRECT_URIS || uri.len() > 512 || !is_https(uri) {
+            return invalid(
+                "request_uris",
+                "at most 20 https URLs, of at most 512 characters each",
+            );
+        }
+    }
     let uris = [
+        ("client_uri", &client.client_uri),
+        ("initiate_login_uri", &client.initiate_login_uri),
         ("logo_uri", &client.logo_uri),
         ("policy_uri", &client.policy_uri),
         ("tos_uri", &client.tos_uri),
     ];
     for (field, uri) in uris {
-        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !uri.starts_with("https://")) {
+        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
             return invalid(field, "use an https URL");
         }
     }
@@ -325,6 +379,35 @@ fn check(client: &Client) -> Result<(), RegistryError> {
         }
     }
     Ok(())
+}
+
+/// The keys that it signs with, and what needs them.
+fn check_keys(client: &Client) -> Result<(), RegistryError> {
+    if client.jwks.is_some() && client.jwks_uri.is_some() {
+        return invalid("jwks", "either jwks or jwks_uri, not both (RFC 7591 section 2)");
+    }
+    if let Some(jwks) = &client.jwks
+        && let Err(why) = JwkSet::from_json(jwks.as_bytes())
+    {
+        return invalid("jwks", why.to_string());
+    }
+    if client.jwks_uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
+        return invalid("jwks_uri", "use an https URL");
+    }
+    let has_keys = client.jwks.is_some() || client.jwks_uri.is_some();
+    if client.authentication == ClientAuthentication::PrivateKeyJwt && !has_keys {
+        return invalid("jwks", "private_key_jwt needs the client's public keys: jwks or jwks_uri");
+    }
+    if client.require_signed_request_object && !has_keys {
+        return invalid("jwks", "signed request objects need the client's public keys");
+    }
+    Ok(())
+}
+
+/// An https URL with a host, without credentials.
+fn is_https(uri: &str) -> bool {
+    let url = Url::parse(uri).ok().filter(|url| uri.starts_with("https://") && url.has_host());
+    url.is_some_and(|url| url.username().is_empty() && url.password().is_none())
 }
 
 /// Characters that make a name look like another: controls, line breaks, direction overrides and

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Call;
+use super::request_object;
+use super::response_mode::ResponseMode;
 use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
 use crate::client::{Client, GrantType};
 use crate::env::Time;
@@ -20,13 +22,16 @@ use crate::http::{Method, Parameters, Request, Response, has_control};
 use crate::interaction::ticket::{Purpose, Ticket};
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::server::{AuthorizationServer, PageError};
-use crate::token::{id_token, jwt};
+use crate::token::claims_request::{ClaimsByName, ClaimsRequest};
+use crate::token::{claims, id_token, jwt};
 
 /// The longest `state` or `nonce`.
 const MAX_OPAQUE: usize = 2048;
+/// How many words of a list of wishes are looked at.
+const MAX_WORDS: usize = 16;
 
 /// The parameters that the engine knows. Others are ignored and not kept.
-pub(crate) const PARAMETERS: [&str; 13] = [
+pub(crate) const PARAMETERS: [&str; 18] = [
     "response_type",
     "response_mode",
     "client_id",
@@ -40,6 +45,11 @@ pub(crate) const PARAMETERS: [&str; 13] = [
     "max_age",
     "login_hint",
     "id_token_hint",
+    "acr_values",
+    "claims",
+    "ui_locales",
+    "claims_locales",
+    "display",
 ];
 
 pub(crate) async fn answer(mut call: Call<'_>) -> Response {
@@ -51,10 +61,18 @@ async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let parameters = parameters(call.request)?;
     let client = find_client(call.server, &parameters).await?;
     call.client = Some(client.clone());
-    let request = AuthorizationRequest::validate(call.server, &parameters, &client)?;
     let ticket = match returning(call, &parameters).await? {
-        Some(ticket) => ticket.into_returned(call.server).map_err(Refusal::Machine)?,
-        None => request.ticket(call.server, &parameters, call.now)?,
+        // What the ticket holds was taken out of its request object before.
+        Some(ticket) => {
+            AuthorizationRequest::validate(call.server, &ticket.parameters, &client)?;
+            ticket.into_returned(call.server).map_err(Refusal::Machine)?
+        }
+        None => {
+            let parameters =
+                request_object::resolve(call.server, parameters, &client, call.now).await?;
+            let request = AuthorizationRequest::validate(call.server, &parameters, &client)?;
+            request.ticket(call.server, &parameters, call.now)?
+        }
     };
     let (origin, path) = (call.server.issuer().origin(), call.server.interaction());
     Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
@@ -107,12 +125,24 @@ pub(crate) async fn find_client(
 pub(crate) struct AuthorizationRequest {
     pub(crate) redirect: Redirect,
     pub(crate) redirect_uri_named: bool,
+    /// What the person is asked about: what is requested, and the scopes behind claims that are asked for by
+    /// name.
     pub(crate) scope: Scope,
+    /// The scope that the request names, as far as the client may have it.
+    pub(crate) requested: Scope,
+    pub(crate) claims: ClaimsByName,
     pub(crate) nonce: Option<String>,
     pub(crate) challenge: Option<Challenge>,
     pub(crate) prompt: HashSet<Prompt>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) login_hint: Option<String>,
+    /// The context classes that the client wishes for, the best first.
+    pub(crate) acr_values: Vec<String>,
+    /// Those of which one must have been reached.
+    pub(crate) essential_acr: Option<Vec<String>>,
+    /// The languages that the person may understand, the best first (BCP 47).
+    pub(crate) ui_locales: Vec<String>,
+    pub(crate) display: Option<String>,
     /// Whom the `id_token_hint` names: nobody else may be answered for (OpenID Connect Core section
     /// 3.1.2.2).
     pub(crate) hinted_subject: Option<String>,
@@ -132,6 +162,7 @@ pub(crate) enum Prompt {
 pub(crate) struct Redirect {
     pub(crate) uri: ValidatedRedirect,
     state: Option<String>,
+    mode: ResponseMode,
 }
 
 impl Redirect {
@@ -144,7 +175,7 @@ impl Redirect {
         let state = self.state.as_deref().map(|state| ("state", state));
         let iss = ("iss", server.issuer().as_str());
         let all = parameters.iter().copied().chain(state).chain([iss]);
-        Response::see_other(&self.uri.with(all))
+        self.mode.send(&self.uri, all)
     }
 
     pub(crate) fn error(
@@ -249,7 +280,12 @@ impl AuthorizationRequest {
         parameters: &Parameters,
         now: Time,
     ) -> Result<Ticket, Refusal> {
-        let kept = |name: &&&str| **name != "login_hint" || self.login_hint.is_some();
+        let kept = |name: &&&str| match **name {
+            "login_hint" => self.login_hint.is_some(),
+            // Nobody looks at it: claims have one language here.
+            "claims_locales" => false,
+            _ => true,
+        };
         let kept: Vec<&str> = PARAMETERS.iter().filter(kept).copied().collect();
         let encoded = parameters.encode_only(&kept);
         let sealed = Ticket::seal(server, Purpose::Authorization, &encoded, now);
@@ -280,13 +316,6 @@ impl AuthorizationRequest {
         if values.filter_map(|name| parameters.get(name)).any(has_control) {
             return Err(invalid("a parameter has a control character"));
         }
-        for unsupported in
-            [("request", "request_not_supported"), ("request_uri", "request_uri_not_supported")]
-        {
-            if parameters.get(unsupported.0).is_some() {
-                return Err(refuse(unsupported.1, "request objects are not supported"));
-            }
-        }
         match parameters.get("response_type") {
             Some("code") => {}
             Some(_) => {
@@ -303,24 +332,47 @@ impl AuthorizationRequest {
                 "the client is not registered for this grant type",
             ));
         }
-        if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(invalid("only response_mode=query is supported"));
+        if parameters.get("response_mode").is_some_and(|mode| ResponseMode::parse(mode).is_none()) {
+            return Err(invalid("the response_mode is unknown"));
         }
         let nonce = parameters.get("nonce").map(str::to_owned);
         if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_OPAQUE) {
             return Err(invalid("the nonce is too long"));
         }
+        let claims = parameters.get("claims").map(ClaimsRequest::parse).transpose();
+        let claims = claims.map_err(invalid)?.unwrap_or_default();
+        let hinted = hinted_subject(server, parameters).map_err(invalid)?;
+        if let (Some(hinted), Some(named)) = (&hinted, &claims.subject)
+            && hinted != named
+        {
+            return Err(invalid(
+                "the id_token_hint and the claims parameter name different people",
+            ));
+        }
+        let requested = scope(parameters, client)
+            .map_err(|description| refuse("invalid_scope", description))?;
+        // A claim by name is no way around what the client is registered for.
+        let by_name = claims.by_name.filter(|name| {
+            claims::scope_of(name).is_some_and(|scope| client.scope.contains(scope))
+        });
+        let behind = Scope::collect(by_name.iter().filter_map(claims::scope_of));
+        let acr_values = words(parameters, "acr_values").map(str::to_owned);
         Ok(Self {
-            scope: scope(parameters, client)
-                .map_err(|description| refuse("invalid_scope", description))?,
+            scope: requested.union(&behind.unwrap_or_default()),
+            claims: by_name,
+            requested,
+            acr_values: acr_values.chain(claims.acr_values).take(MAX_WORDS).collect(),
+            essential_acr: claims.essential_acr,
+            ui_locales: words(parameters, "ui_locales").map(str::to_owned).collect(),
+            display: parameters.get("display").map(str::to_owned),
             challenge: challenge(parameters, client).map_err(invalid)?,
             prompt: prompt(parameters).map_err(invalid)?,
-            max_age: max_age(parameters).map_err(invalid)?,
+            max_age: max_age(parameters).map_err(invalid)?.or(client.default_max_age),
             login_hint: parameters
                 .get("login_hint")
                 .filter(|hint| hint.len() <= 255)
                 .map(str::to_owned),
-            hinted_subject: hinted_subject(server, parameters).map_err(invalid)?,
+            hinted_subject: hinted.or(claims.subject),
             nonce,
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
             redirect,
@@ -328,7 +380,7 @@ impl AuthorizationRequest {
     }
 }
 
-fn redirect(parameters: &Parameters, client: &Client) -> Result<Redirect, Refusal> {
+pub(crate) fn redirect(parameters: &Parameters, client: &Client) -> Result<Redirect, Refusal> {
     // Twice the same parameter is no parameter: which of the two would be meant?
     if parameters.is_repeated("redirect_uri") {
         return Err(Refusal::page("invalid_request", "The redirect_uri is repeated."));
@@ -346,15 +398,19 @@ fn redirect(parameters: &Parameters, client: &Client) -> Result<Redirect, Refusa
                 }
             },
         )?;
+    // An unknown mode is refused later, by the query: whatever comes first is answered in the mode that
+    // was asked for.
+    let mode = parameters.get("response_mode").and_then(ResponseMode::parse);
+    let mode = mode.unwrap_or(ResponseMode::Query);
     let state = parameters.get("state").map(str::to_owned);
     if state.as_ref().is_some_and(|state| state.len() > MAX_OPAQUE) {
         return Err(Refusal::Redirected {
-            redirect: Redirect { uri, state: None },
+            redirect: Redirect { uri, state: None, mode },
             code: "invalid_request",
             description: "the state is too long",
         });
     }
-    Ok(Redirect { uri, state })
+    Ok(Redirect { uri, state, mode })
 }
 
 /// Scopes that the client is not registered for are dropped, and the token response says what was
@@ -388,6 +444,12 @@ fn challenge(parameters: &Parameters, client: &Client) -> Result<Option<Challeng
         (None, None) if client.needs_pkce() => Err("PKCE is required: code_challenge is missing"),
         (None, None) => Ok(None),
     }
+}
+
+/// The words of a parameter that is a list.
+fn words<'a>(parameters: &'a Parameters, name: &str) -> impl Iterator<Item = &'a str> {
+    let text = parameters.get(name).filter(|text| text.len() <= MAX_OPAQUE).unwrap_or_default();
+    text.split(' ').filter(|word| !word.is_empty()).take(MAX_WORDS)
 }
 
 fn prompt(parameters: &Parameters) -> Result<HashSet<Prompt>, &'static str> {

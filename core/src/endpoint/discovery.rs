@@ -3,9 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::response_mode::ResponseMode;
 use super::{Call, jwks};
 use crate::client::{AuthMethod, GrantType};
 use crate::http::Response;
+use crate::keys::Algorithm;
 use crate::server::{AuthorizationServer, path};
 use crate::token::claims;
 
@@ -18,9 +20,12 @@ fn metadata(server: &AuthorizationServer) -> Value {
     let issuer = server.issuer().as_str();
     let at = |path: &str| format!("{issuer}{path}");
     let secret_methods = [AuthMethod::Basic.as_str(), AuthMethod::Post.as_str()];
-    let all_methods = [secret_methods.as_slice(), &[AuthMethod::None.as_str()]].concat();
+    let proving = [secret_methods.as_slice(), &[AuthMethod::PrivateKeyJwt.as_str()]].concat();
+    let all_methods = [proving.as_slice(), &[AuthMethod::None.as_str()]].concat();
+    let assertions = Algorithm::ALL.map(Algorithm::as_str);
     let grant_types =
         [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
+    let algorithms: Vec<_> = server.policy().algorithms.iter().map(|a| a.as_str()).collect();
     let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": at(path::AUTHORIZE),
@@ -31,20 +36,26 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "introspection_endpoint": at(path::INTROSPECT),
         "scopes_supported": server.policy().scopes.iter().collect::<Vec<_>>(),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),
         "grant_types_supported": grant_types.map(GrantType::as_str),
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": server.policy().algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>(),
+        "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": all_methods,
         "revocation_endpoint_auth_methods_supported": all_methods,
-        "introspection_endpoint_auth_methods_supported": secret_methods,
+        "introspection_endpoint_auth_methods_supported": proving,
+        "token_endpoint_auth_signing_alg_values_supported": assertions,
+        "revocation_endpoint_auth_signing_alg_values_supported": assertions,
+        "introspection_endpoint_auth_signing_alg_values_supported": assertions,
         "code_challenge_methods_supported": ["S256"],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_supported": claims::supported().collect::<Vec<_>>(),
         "authorization_response_iss_parameter_supported": true,
-        "claims_parameter_supported": false,
-        "request_parameter_supported": false,
-        "request_uri_parameter_supported": false,
+        "claims_parameter_supported": true,
+        "userinfo_signing_alg_values_supported": algorithms,
+        "request_parameter_supported": true,
+        "request_uri_parameter_supported": server.fetches(),
+        "require_request_uri_registration": true,
+        "request_object_signing_alg_values_supported": assertions,
     });
     if let (Some(_), Some(members)) = (server.logout_page(), metadata.as_object_mut()) {
         members.insert("end_session_endpoint".to_owned(), at(path::END_SESSION).into());

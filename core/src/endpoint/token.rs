@@ -219,9 +219,14 @@ async fn tokens(
         body.insert("refresh_token".into(), token.expose().into());
     }
     if scope.contains("openid") {
-        let more = match client.claims_in_id_token {
-            true => claims::released(server.subjects().claims(&grant.subject).await?, &scope),
-            false => Claims::new(),
+        let in_id_token = if client.claims_in_id_token { &scope } else { &Scope::empty() };
+        let by_name = &grant.claims.id_token;
+        let more = match in_id_token.is_empty() && by_name.is_empty() {
+            true => Claims::new(),
+            false => {
+                let all = server.subjects().claims(&grant.subject).await?;
+                claims::released(all, in_id_token, by_name)
+            }
         };
         let lifetime = server.policy().id_token_lifetime(&client);
         let access_token = &minted.token;

@@ -8,13 +8,16 @@ use crate::http::{Method, Parameters, Request, Response};
 use crate::token::access_token::{self, Live};
 use crate::token::claims;
 
+/// The type of a signed answer.
+const TYP: &str = "userinfo+jwt";
+
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let token = match call.request.method {
         Method::Get | Method::Head | Method::Post => presented(call.request)?,
         Method::Options | Method::Other => return Err(Misdeed::Method("GET, HEAD, POST, OPTIONS")),
     };
-    let Live { token, client } = access_token::live(call.server, &token, call.now).await?;
-    call.client = Some(client);
+    let Live { token, claims, client } = access_token::live(call.server, &token, call.now).await?;
+    call.client = Some(client.clone());
     let server = call.server;
     if !token.audience.iter().any(|one| one == server.issuer().as_str()) {
         return Err(Misdeed::TokenInvalid("it is meant for another audience"));
@@ -23,9 +26,18 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
         Some(subject) if token.scope.contains("openid") => subject,
         _ => return Err(Misdeed::TokenScope("openid".to_owned())),
     };
-    let mut body = claims::released(server.subjects().claims(subject).await?, &token.scope);
+    let all = server.subjects().claims(subject).await?;
+    let mut body = claims::released(all, &token.scope, &claims.userinfo);
     body.insert("sub".into(), subject.as_str().into());
-    Ok(Response::json(200, &Value::Object(body)))
+    let Some(algorithm) = client.userinfo_signed_response_alg else {
+        return Ok(Response::json(200, &Value::Object(body)));
+    };
+    // Signed, it says who said it and to whom (section 5.3.2). The type keeps it apart from an ID token.
+    body.insert("iss".into(), server.issuer().as_str().into());
+    body.insert("aud".into(), client.client_id.as_str().into());
+    body.insert("iat".into(), call.now.secs().into());
+    let jwt = server.keys().sign(algorithm, TYP, &body, call.now).await?;
+    Ok(Response::jwt(&jwt))
 }
 
 /// The access token of a request: in the header, or in a form body (RFC 6750 section 2.2), never in

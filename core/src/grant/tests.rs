@@ -17,6 +17,7 @@ fn grant(pkce: bool) -> Grant {
         client_id: "client_a".into(),
         subject: "ann".into(),
         scope: Scope::parse("openid email").unwrap(),
+        claims: ClaimsByName::default(),
         redirect_uri: "https://rp.example/cb".into(),
         redirect_uri_named: true,
         challenge: pkce.then_some(challenge),

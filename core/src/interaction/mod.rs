@@ -40,6 +40,7 @@ use crate::scope::Scope;
 use crate::server::{AuthorizationServer, path};
 use crate::store::{Inserted, Remembered};
 use crate::subject::SubjectStatus;
+use crate::token::claims;
 use crate::token::credential::{Credential, Kind};
 
 pub(crate) mod ticket;
@@ -191,8 +192,12 @@ pub enum SignInReason {
     Disabled,
     /// The session is older than the account's barrier ([`SubjectStatus::Active`]).
     Ended,
-    /// The client asks for another person (`id_token_hint`).
+    /// The client asks for another person (`id_token_hint`, or `sub` in `claims`).
     OtherPerson,
+    /// The client insists on an authentication context class that the session has not reached (an
+    /// essential `acr` in `claims`): see [`Pending::acr_values`]. Whoever cannot reach it calls
+    /// [`Pending::cannot`].
+    ContextClass,
 }
 
 impl Interaction {
@@ -213,10 +218,15 @@ impl Interaction {
 
     async fn next(mut self, session: Option<Session>) -> Result<Next, Misdeed> {
         let silent = self.request.prompt.contains(&Prompt::None);
+        let is_fresh = session.as_ref().is_some_and(|s| s.auth_time >= self.ticket.issued_at);
         let session = match self.satisfying(session).await? {
             Ok(session) => session,
             Err(_) if silent => {
                 return Ok(self.error("login_required", "the person must sign in"));
+            }
+            // They have just signed in for this very request: asking again would go on for ever.
+            Err(SignInReason::ContextClass) if is_fresh => {
+                return Ok(Next::Done(Pending(self).cannot()));
             }
             Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
         };
@@ -238,8 +248,10 @@ impl Interaction {
         // 8.6), so its consent is asked each time.
         let remembered =
             remembered.filter(|r| !self.client.native && r.granted_at >= self.client.valid_from);
+        // Who is asked each time answers for all of it each time.
+        let remembered = remembered.filter(|_| ask != Ask::Always);
         let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
-        let asked_for = ask == Ask::Always || self.request.prompt.contains(&Prompt::Consent);
+        let asked_for = self.request.prompt.contains(&Prompt::Consent);
         let consent = Consent { interaction: self, session, remembered };
         if covered && !asked_for {
             return Ok(Next::Done(consent.grant_remembered().await?));
@@ -281,6 +293,11 @@ impl Interaction {
         if self.request.hinted_subject.as_ref().is_some_and(|hinted| *hinted != session.subject) {
             return Ok(Err(SignInReason::OtherPerson));
         }
+        let reached =
+            |wanted: &Vec<String>| session.acr.as_ref().is_some_and(|acr| wanted.contains(acr));
+        if !self.request.essential_acr.as_ref().is_none_or(reached) {
+            return Ok(Err(SignInReason::ContextClass));
+        }
         match self.server.subjects().status(&session.subject).await? {
             SubjectStatus::Disabled => Ok(Err(SignInReason::Disabled)),
             SubjectStatus::Active { valid_from } if session.auth_time < valid_from => {
@@ -317,6 +334,25 @@ impl Pending {
         self.0.request.login_hint.as_deref()
     }
 
+    /// The context classes that the client wishes for, the best first (`acr_values`). What was reached
+    /// goes into [`Session::acr`].
+    #[must_use]
+    pub fn acr_values(&self) -> &[String] {
+        &self.0.request.acr_values
+    }
+
+    /// The languages that the person may understand, the best first (BCP 47). Data, not markup.
+    #[must_use]
+    pub fn ui_locales(&self) -> &[String] {
+        &self.0.request.ui_locales
+    }
+
+    /// How the client would have the page shown: `page`, `popup`, `touch`, `wap`. Data, not markup.
+    #[must_use]
+    pub fn display(&self) -> Option<&str> {
+        self.0.request.display.as_deref()
+    }
+
     /// The ticket, for the page's form.
     #[must_use]
     pub fn ticket(&self) -> String {
@@ -344,6 +380,17 @@ impl Pending {
     #[must_use]
     pub fn destination(&self) -> String {
         self.0.request.redirect.uri.destination()
+    }
+
+    /// The person cannot authenticate as the client insists (OpenID Connect Core Error Code
+    /// unmet_authentication_requirements).
+    #[must_use]
+    pub fn cannot(self) -> Response {
+        self.0.request.redirect.error(
+            &self.0.server,
+            "unmet_authentication_requirements",
+            "the authentication context class cannot be reached",
+        )
     }
 
     /// The person does not want to sign in.
@@ -383,7 +430,7 @@ impl Consent {
         self.interaction.ticket.to_string()
     }
 
-    /// Everything that the client asks for.
+    /// Everything that the client asks for. The scope behind a claim that it asks for by name is part of it.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.interaction.request.scope
@@ -437,7 +484,7 @@ impl Consent {
         let refused = async {
             let now = server.now();
             let handle = self.interaction.ticket.grant_handle(&server, &self.session)?;
-            let mut grant = self.record(&handle, Scope::empty(), now);
+            let mut grant = self.record(&handle, &Scope::empty(), now);
             grant.state = State::Revoked;
             self.conclude(grant, handle, None).await
         };
@@ -468,7 +515,7 @@ impl Consent {
             Some(remembered) => requested.intersection(&approved.union(&remembered.scope)),
             None => requested.intersection(approved),
         };
-        if granted.is_empty() {
+        if granted.intersection(&self.interaction.request.requested).is_empty() {
             return Ok(self.interaction.denied());
         }
         // The time first: a barrier that moves while we look is younger than the grant.
@@ -488,7 +535,7 @@ impl Consent {
             scope: granted.clone(),
             granted_at: now,
         });
-        let grant = self.record(&handle, granted, now);
+        let grant = self.record(&handle, &granted, now);
         self.conclude(grant, handle, remember).await
     }
 
@@ -547,7 +594,7 @@ impl Consent {
 
     /// The grant that approving makes. Every lifetime is copied in now, so that a later change of
     /// the policy moves no promise.
-    fn record(&self, handle: &[u8; 16], scope: Scope, now: Time) -> Grant {
+    fn record(&self, handle: &[u8; 16], scope: &Scope, now: Time) -> Grant {
         let Interaction { server, client, request, .. } = &self.interaction;
         let policy = server.policy();
         let refreshes = client.may(GrantType::RefreshToken)
@@ -563,12 +610,17 @@ impl Consent {
             None => code_expires_at
                 .plus(policy.access_token_lifetime(client).max(policy.id_token_lifetime(client))),
         };
+        let claims = request
+            .claims
+            .filter(|name| claims::scope_of(name).is_some_and(|behind| scope.contains(behind)));
         Grant {
             id: GrantId::of_handle(server.issuer(), handle),
             issuer: server.issuer().clone(),
             client_id: client.client_id.clone(),
             subject: self.session.subject.clone(),
-            scope,
+            // What stood behind claims alone was asked about, but it is not in the tokens.
+            scope: scope.intersection(&request.requested),
+            claims,
             redirect_uri: request.redirect.uri.as_str().to_owned(),
             redirect_uri_named: request.redirect_uri_named,
             challenge: request.challenge,

@@ -32,6 +32,15 @@ impl MasterKey {
         Ok(Self::from_bytes(bytes))
     }
 
+    /// The master key in an environment variable, as [`MasterKey::from_base64`] reads it.
+    ///
+    /// # Errors
+    /// [`KeyError::NoMasterKey`] when the variable is not set; as [`MasterKey::from_base64`] otherwise.
+    pub fn from_env(name: &str) -> Result<Self, KeyError> {
+        let text = std::env::var(name).map(Zeroizing::new);
+        Self::from_base64(&text.map_err(|_| KeyError::NoMasterKey(name.to_owned()))?)
+    }
+
     /// A fresh master key.
     ///
     /// # Errors

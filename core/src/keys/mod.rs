@@ -30,8 +30,9 @@ pub(crate) use signing::SigningKey;
 pub use verifying::{JwkSet, JwkSetError, MAX_JWK_SET};
 pub(crate) use verifying::{VerifyingKey, VerifyingKeys};
 
-/// Keys that cannot be used.
-#[derive(Debug, thiserror::Error)]
+/// Keys that cannot be used. Printed for debugging it is the same sentence: a `main` that returns it says the
+/// mend.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The master key is not 32 bytes.
@@ -39,6 +40,12 @@ pub enum KeyError {
         "a master key is the base64 of exactly 32 bytes (make one with: openssl rand -base64 32)"
     )]
     MasterKey,
+    /// The environment has no master key.
+    #[error(
+        "the environment variable {0} is not set: it is the base64 of 32 bytes, which opens the keys in the \
+         store (make one with: openssl rand -base64 32), the same at every start"
+    )]
+    NoMasterKey(String),
     /// The ring was sealed under another master key, or for another issuer.
     #[error(
         "the stored key ring does not open: the master key or the issuer is not the one that it was \
@@ -69,6 +76,12 @@ pub enum KeyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl std::fmt::Debug for KeyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&crate::error::with_sources(self))
+    }
 }
 
 /// Which keys there are, and how long they live.
@@ -141,6 +154,16 @@ impl Keys {
         now: Time,
     ) -> Result<Self, KeyError> {
         if let Some(signer) = &signer {
+            let keys = signer.keys();
+            for algorithm in &policy.algorithms {
+                let kid = signer.kid(*algorithm);
+                if kid.is_some_and(|kid| keys.candidates(Some(&kid), *algorithm).is_empty()) {
+                    return Err(KeyError::SignerContradicts(
+                        "names a key for signing that it does not publish: its `kid` and `alg` must be \
+                         in Signer::keys",
+                    ));
+                }
+            }
             policy.algorithms.retain(|algorithm| signer.kid(*algorithm).is_none());
         }
         // A second process may create the ring at the same time; the loser takes the winner's.
@@ -273,7 +296,15 @@ impl Keys {
         now: Time,
     ) -> Result<(Option<KeyRotation>, Time), KeyError> {
         let policy = &self.policy;
-        let due = self.reload(now).await?.rotation_due(policy);
+        let ring = self.reload(now).await?;
+        if ring.has_old(policy, now) {
+            self.change(now, |ring| {
+                ring.prune(policy, now);
+                Ok(())
+            })
+            .await?;
+        }
+        let due = ring.rotation_due(policy);
         if due > now {
             return Ok((None, due));
         }
@@ -293,18 +324,60 @@ impl Keys {
             if !wanted(newest) {
                 return Ok(KeyRotation::Pending(newest));
             }
-            let Current { ring, version, .. } = self.current();
-            // Rings are small: sealing and opening again copies one.
-            let mut next =
-                Ring::open(&self.master, &self.issuer, &ring.seal(&self.master, &self.issuer)?)?;
-            next.add(&self.policy, environment, now.plus(self.policy.publish_ahead))?;
-            next.prune(&self.policy, now);
-            let sealed = next.seal(&self.master, &self.issuer)?;
-            if self.store.replace(&self.issuer, sealed, version).await? {
+            let changed = self.try_change(|ring| {
+                ring.add(&self.policy, environment, now.plus(self.policy.publish_ahead))?;
+                ring.prune(&self.policy, now);
+                Ok(())
+            });
+            if changed.await? {
                 return Ok(KeyRotation::Published(self.reload(now).await?.newest()));
             }
         }
         Err(KeyError::Contended)
+    }
+
+    /// Replaces everything by new keys, which are active at once.
+    pub(crate) async fn replace(
+        &self,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<(), KeyError> {
+        self.change(now, |ring| {
+            *ring = Ring::create(&self.policy, environment, now)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        now: Time,
+        change: impl Fn(&mut Ring) -> Result<(), KeyError> + Send + Sync,
+    ) -> Result<(), KeyError> {
+        for _ in 0..3 {
+            self.reload(now).await?;
+            if self.try_change(&change).await? {
+                self.reload(now).await?;
+                return Ok(());
+            }
+        }
+        Err(KeyError::Contended)
+    }
+
+    /// Stores a changed ring, unless another process was quicker.
+    async fn try_change(
+        &self,
+        change: impl Fn(&mut Ring) -> Result<(), KeyError> + Send + Sync,
+    ) -> Result<bool, KeyError> {
+        let Current { ring, version, .. } = self.current();
+        // Rings are small: sealing and opening again copies one.
+        let mut next =
+            Ring::open(&self.master, &self.issuer, &ring.seal(&self.master, &self.issuer)?)?;
+        change(&mut next)?;
+        Ok(self
+            .store
+            .replace(&self.issuer, next.seal(&self.master, &self.issuer)?, version)
+            .await?)
     }
 }
 

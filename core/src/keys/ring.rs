@@ -121,19 +121,35 @@ impl Ring {
     /// Drops what nothing alive was made with: an entry ends some time after its successor began.
     pub(super) fn prune(&mut self, policy: &KeyPolicy, now: Time) {
         let secrets: Vec<Time> = self.secrets.iter().map(|secret| secret.active_from).collect();
-        for algorithm in Algorithm::ALL {
-            let of_algorithm = self.signing.iter().filter(|key| key.algorithm == algorithm);
-            let mut begins: Vec<Time> = of_algorithm.map(|key| key.active_from).collect();
-            // Nothing succeeds the keys of an algorithm that is no longer wanted but the next rotation.
-            if !policy.algorithms.contains(&algorithm) {
-                begins.extend(&secrets);
-            }
-            self.signing.retain(|key| {
-                key.algorithm != algorithm || is_needed(key.active_from, &begins, policy.token, now)
-            });
-        }
+        let needed: Vec<bool> =
+            self.signing.iter().map(|key| self.is_key_needed(key, &secrets, policy, now)).collect();
+        let mut needed = needed.into_iter();
+        self.signing.retain(|_| needed.next().unwrap_or(true));
         self.secrets
             .retain(|secret| is_needed(secret.active_from, &secrets, policy.credential, now));
+    }
+
+    /// Whether there is something to drop.
+    pub(super) fn has_old(&self, policy: &KeyPolicy, now: Time) -> bool {
+        let secrets: Vec<Time> = self.secrets.iter().map(|secret| secret.active_from).collect();
+        self.signing.iter().any(|key| !self.is_key_needed(key, &secrets, policy, now))
+            || secrets.iter().any(|at| !is_needed(*at, &secrets, policy.credential, now))
+    }
+
+    /// Nothing succeeds the keys of an algorithm that is no longer wanted but the next rotation.
+    fn is_key_needed(
+        &self,
+        key: &SigningKey,
+        secrets: &[Time],
+        policy: &KeyPolicy,
+        now: Time,
+    ) -> bool {
+        let of_algorithm = self.signing.iter().filter(|other| other.algorithm == key.algorithm);
+        let mut begins: Vec<Time> = of_algorithm.map(|key| key.active_from).collect();
+        if !policy.algorithms.contains(&key.algorithm) {
+            begins.extend(secrets);
+        }
+        is_needed(key.active_from, &begins, policy.token, now)
     }
 
     /// When the newest keys begin to sign.

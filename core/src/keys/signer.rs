@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use super::{Algorithm, JwkSet};
 
 /// Signs tokens with keys that live elsewhere: in a key management service, a hardware module, behind
-/// PKCS#11. For the algorithms that it has a key for, no signing key is in the engine's own ring.
+/// PKCS#11. For the algorithms that it has a key for, none is made in the engine's own ring any more; one that
+/// was there before stays published until the tokens that it signed have ended.
 ///
 /// Rotation is the host's then: a new key should be in [`Signer::keys`] for
 /// [`Policy::publish_keys_ahead`](crate::Policy::publish_keys_ahead) before it signs, and an old one for

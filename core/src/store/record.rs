@@ -4,17 +4,20 @@
 //! secret's digest by accident. Each record starts with its version; a field that a later version
 //! adds has a default here, and a version from the future is refused rather than half understood.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::client::{Client, ClientAuthentication, GrantType, SecretEntry};
+use crate::client::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
 use crate::env::Time;
 use crate::grant::{Challenge, Grant, GrantId, State};
 use crate::issuer::Issuer;
+use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::SecretDigest;
+use crate::token::claims_request::ClaimsByName;
 
 const VERSION: u8 = 1;
 
@@ -43,6 +46,10 @@ struct GrantRecord {
     client_id: String,
     subject: String,
     scope: Scope,
+    #[serde(default)]
+    claims_of_userinfo: BTreeSet<String>,
+    #[serde(default)]
+    claims_of_id_token: BTreeSet<String>,
     redirect_uri: String,
     redirect_uri_named: bool,
     challenge: Option<String>,
@@ -78,6 +85,8 @@ pub fn write_grant(grant: &Grant) -> Result<String, StoreError> {
         client_id: grant.client_id.clone(),
         subject: grant.subject.clone(),
         scope: grant.scope.clone(),
+        claims_of_userinfo: grant.claims.userinfo.clone(),
+        claims_of_id_token: grant.claims.id_token.clone(),
         redirect_uri: grant.redirect_uri.clone(),
         redirect_uri_named: grant.redirect_uri_named,
         challenge: grant.challenge.map(|challenge| challenge.to_text()),
@@ -121,6 +130,10 @@ fn grant(text: &str) -> Result<Grant, RecordError> {
         client_id: record.client_id,
         subject: record.subject,
         scope: record.scope,
+        claims: ClaimsByName {
+            userinfo: record.claims_of_userinfo,
+            id_token: record.claims_of_id_token,
+        },
         redirect_uri: record.redirect_uri,
         redirect_uri_named: record.redirect_uri_named,
         challenge,
@@ -175,6 +188,32 @@ struct ClientRecord {
     #[serde(default)]
     claims_in_id_token: bool,
     resources: Vec<String>,
+    #[serde(default)]
+    jwks: Option<String>,
+    #[serde(default)]
+    jwks_uri: Option<String>,
+    #[serde(default)]
+    auth_signing_alg: Option<String>,
+    #[serde(default)]
+    userinfo_alg: Option<String>,
+    #[serde(default)]
+    request_object_alg: Option<String>,
+    #[serde(default)]
+    require_signed_request_object: bool,
+    #[serde(default)]
+    request_uris: Vec<String>,
+    #[serde(default)]
+    default_max_age: Option<u64>,
+    #[serde(default)]
+    require_auth_time: bool,
+    #[serde(default)]
+    initiate_login_uri: Option<String>,
+    #[serde(default)]
+    client_uri: Option<String>,
+    #[serde(default)]
+    contacts: Vec<String>,
+    #[serde(default)]
+    registration_access_token: Option<String>,
     logo_uri: Option<String>,
     policy_uri: Option<String>,
     tos_uri: Option<String>,
@@ -196,7 +235,9 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
     let (secrets, method) = match &client.authentication {
         ClientAuthentication::None => (None, None),
         ClientAuthentication::Secret { secrets, method } => (Some(secrets), *method),
+        ClientAuthentication::PrivateKeyJwt => (None, Some(AuthMethod::PrivateKeyJwt)),
     };
+    let alg = |alg: Option<Algorithm>| alg.map(|alg| alg.as_str().to_owned());
     let record = ClientRecord {
         v: VERSION,
         client_id: client.client_id.clone(),
@@ -226,11 +267,27 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         access_token_lifetime: client.access_token_lifetime.map(whole_millis),
         refresh_token_lifetime: client.refresh_token_lifetime.map(whole_millis),
         id_token_lifetime: client.id_token_lifetime.map(whole_millis),
-        id_token_alg: client.id_token_signed_response_alg.map(|alg| alg.as_str().to_owned()),
-        access_token_alg: client.access_token_signed_response_alg.map(|a| a.as_str().to_owned()),
+        id_token_alg: alg(client.id_token_signed_response_alg),
+        access_token_alg: alg(client.access_token_signed_response_alg),
         audiences: client.audiences.clone(),
         claims_in_id_token: client.claims_in_id_token,
         resources: client.resources.clone(),
+        jwks: client.jwks.clone(),
+        jwks_uri: client.jwks_uri.clone(),
+        auth_signing_alg: alg(client.token_endpoint_auth_signing_alg),
+        userinfo_alg: alg(client.userinfo_signed_response_alg),
+        request_object_alg: alg(client.request_object_signing_alg),
+        require_signed_request_object: client.require_signed_request_object,
+        request_uris: client.request_uris.clone(),
+        default_max_age: client.default_max_age.map(whole_millis),
+        require_auth_time: client.require_auth_time,
+        initiate_login_uri: client.initiate_login_uri.clone(),
+        client_uri: client.client_uri.clone(),
+        contacts: client.contacts.clone(),
+        registration_access_token: client
+            .registration_access_token
+            .as_ref()
+            .map(SecretDigest::to_text),
         logo_uri: client.logo_uri.clone(),
         policy_uri: client.policy_uri.clone(),
         tos_uri: client.tos_uri.clone(),
@@ -254,15 +311,16 @@ fn client(text: &str) -> Result<Client, RecordError> {
         Some(text) => text.parse().map(Some).map_err(|_| RecordError::Field("alg")),
         None => Ok(None),
     };
-    let authentication = match record.secrets {
-        None => ClientAuthentication::None,
-        Some(secrets) => ClientAuthentication::Secret {
+    let method = record.auth_method.map(|text| text.parse::<AuthMethod>()).transpose();
+    let method = method.map_err(|_| RecordError::Field("auth_method"))?;
+    let authentication = match (record.secrets, method) {
+        (Some(secrets), method) => ClientAuthentication::Secret {
             secrets: secrets.iter().map(secret).collect::<Result<_, _>>()?,
-            method: match record.auth_method {
-                Some(text) => Some(text.parse().map_err(|_| RecordError::Field("auth_method"))?),
-                None => None,
-            },
+            method,
         },
+        (None, Some(AuthMethod::PrivateKeyJwt)) => ClientAuthentication::PrivateKeyJwt,
+        (None, None) => ClientAuthentication::None,
+        (None, Some(_)) => return Err(RecordError::Field("auth_method")),
     };
     let grant_types = record.grant_types.iter().map(|text| text.parse::<GrantType>());
     Ok(Client {
@@ -293,6 +351,23 @@ fn client(text: &str) -> Result<Client, RecordError> {
         audiences: record.audiences,
         claims_in_id_token: record.claims_in_id_token,
         resources: record.resources,
+        jwks: record.jwks,
+        jwks_uri: record.jwks_uri,
+        token_endpoint_auth_signing_alg: alg(record.auth_signing_alg)?,
+        userinfo_signed_response_alg: alg(record.userinfo_alg)?,
+        request_object_signing_alg: alg(record.request_object_alg)?,
+        require_signed_request_object: record.require_signed_request_object,
+        request_uris: record.request_uris,
+        default_max_age: record.default_max_age.map(Duration::from_millis),
+        require_auth_time: record.require_auth_time,
+        initiate_login_uri: record.initiate_login_uri,
+        client_uri: record.client_uri,
+        contacts: record.contacts,
+        registration_access_token: record
+            .registration_access_token
+            .as_deref()
+            .map(digest)
+            .transpose()?,
         logo_uri: record.logo_uri,
         policy_uri: record.policy_uri,
         tos_uri: record.tos_uri,
@@ -302,8 +377,11 @@ fn client(text: &str) -> Result<Client, RecordError> {
 }
 
 fn secret(record: &SecretRecord) -> Result<SecretEntry, RecordError> {
-    let digest = SecretDigest::from_text(&record.digest).ok_or(RecordError::Field("digest"))?;
-    Ok(SecretEntry { digest, expires_at: record.expires_at })
+    Ok(SecretEntry { digest: digest(&record.digest)?, expires_at: record.expires_at })
+}
+
+fn digest(text: &str) -> Result<SecretDigest, RecordError> {
+    SecretDigest::from_text(text).ok_or(RecordError::Field("digest"))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, RecordError> {

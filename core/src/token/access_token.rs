@@ -15,6 +15,7 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::subject::Claims;
+use crate::token::claims_request::ClaimsByName;
 use crate::token::{claims, jwt};
 
 const TYP: &str = "at+jwt";
@@ -102,6 +103,8 @@ impl Id {
 /// A valid token with the records that keep it alive.
 pub(crate) struct Live {
     pub(crate) token: AccessToken,
+    /// What was granted by name.
+    pub(crate) claims: ClaimsByName,
     pub(crate) client: Arc<Client>,
 }
 
@@ -139,26 +142,29 @@ pub(crate) async fn live(
     let (token, id) = open(server, token, now).await?;
     let dead = |_| Misdeed::TokenInvalid("its client, subject or grant has ended");
     let client = server.client_store().find(server.issuer(), &token.client_id).await?;
-    let client = match id {
+    let (client, claims) = match id {
         Id::Grant(id) => {
             let grant = server.token_store().find(id).await?;
             let grant = grant
                 .filter(|g| g.state != State::Revoked && now < g.expires_at)
                 .filter(|g| g.client_id == token.client_id && g.issuer == *server.issuer())
+                // A token says of whom it is, and so does its grant: whoever could sign tokens could
+                // still not speak for others.
+                .filter(|g| token.subject.as_ref() == Some(&g.subject))
                 .ok_or(Misdeed::TokenInvalid("its grant has ended"))?;
-            server
-                .still_allowed(client, Some((&grant.subject, grant.approved_at)), grant.approved_at)
-                .await?
-                .map_err(dead)?
+            let subject = Some((grant.subject.as_str(), grant.approved_at));
+            let allowed = server.still_allowed(client, subject, grant.approved_at);
+            (allowed.await?.map_err(dead)?, grant.claims)
         }
         Id::Client(id) => {
             if server.token_store().find(id).await?.is_some() {
                 return Err(Misdeed::TokenInvalid("it was revoked"));
             }
-            server.still_allowed(client, None, token.issued_at()).await?.map_err(dead)?
+            let allowed = server.still_allowed(client, None, token.issued_at());
+            (allowed.await?.map_err(dead)?, ClaimsByName::default())
         }
     };
-    Ok(Live { token, client })
+    Ok(Live { token, claims, client })
 }
 
 /// What a new access token is for.

@@ -1,5 +1,7 @@
 //! Which claims a scope releases (OpenID Connect Core section 5.4).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::scope::Scope;
@@ -29,16 +31,19 @@ const BY_SCOPE: [(&str, &[&str]); 4] = [
     ("phone", &["phone_number", "phone_number_verified"]),
 ];
 
-/// The claims that the scope releases, without the ones that have no value.
-pub(crate) fn released(all: Claims, scope: &Scope) -> Claims {
-    let names: Vec<&str> = BY_SCOPE
-        .iter()
-        .filter(|(name, _)| scope.contains(name))
-        .flat_map(|(_, claims)| claims.iter().copied())
-        .collect();
-    all.into_iter()
-        .filter(|(name, value)| names.contains(&name.as_str()) && *value != Value::Null)
-        .collect()
+/// The scope that releases a claim.
+pub(crate) fn scope_of(claim: &str) -> Option<&'static str> {
+    let releases = BY_SCOPE.iter().find(|(_, claims)| claims.contains(&claim));
+    releases.map(|(scope, _)| *scope)
+}
+
+/// The claims that the scope releases, and those that were granted by name; without the ones that have no
+/// value.
+pub(crate) fn released(all: Claims, scope: &Scope, by_name: &BTreeSet<String>) -> Claims {
+    let is_released = |name: &str| {
+        by_name.contains(name) || scope_of(name).is_some_and(|releases| scope.contains(releases))
+    };
+    all.into_iter().filter(|(name, value)| is_released(name) && *value != Value::Null).collect()
 }
 
 /// Every claim that some scope releases, for the discovery document.
@@ -86,11 +91,14 @@ mod tests {
         let all = json!({"name": "Ann", "email": "a@x", "phone_number": null, "secret": "s"});
         let all = all.as_object().unwrap().clone();
         let of = |scope: &str| {
-            let claims = released(all.clone(), &Scope::parse(scope).unwrap());
+            let none = BTreeSet::new();
+            let claims = released(all.clone(), &Scope::parse(scope).unwrap(), &none);
             claims.keys().cloned().collect::<Vec<_>>()
         };
         assert_eq!(of("openid profile"), ["name"]);
         assert_eq!(of("email phone"), ["email"]);
         assert!(of("openid").is_empty());
+        let email = BTreeSet::from(["email".to_owned()]);
+        assert!(released(all.clone(), &Scope::empty(), &email).contains_key("email"));
     }
 }

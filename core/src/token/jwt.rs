@@ -71,6 +71,15 @@ impl<'a> Jws<'a> {
         self.text("typ")
     }
 
+    pub(crate) fn alg(&self) -> Option<&str> {
+        self.text("alg")
+    }
+
+    /// The claims, of which nothing is proved.
+    pub(crate) fn unverified_claims(&self) -> Option<Map<String, Value>> {
+        object(self.claims)
+    }
+
     pub(crate) fn kid(&self) -> Option<&str> {
         self.text("kid")
     }
@@ -85,7 +94,7 @@ impl<'a> Jws<'a> {
             return Err(Unverified::UnknownKey);
         }
         // `none` and everything with a shared key are unknown here.
-        let Some(algorithm) = self.text("alg").and_then(|name| name.parse().ok()) else {
+        let Some(algorithm) = self.alg().and_then(|name| name.parse().ok()) else {
             return invalid("its algorithm is unknown");
         };
         let candidates = keys.candidates(self.kid(), algorithm);
@@ -146,6 +155,17 @@ pub(crate) fn authentic(
         return Err(Unverified::Invalid("it is of another issuer"));
     }
     Ok(claims)
+}
+
+/// A NumericDate (RFC 7519 section 2), which may have a fraction; an error when it is there and is none, since
+/// what cannot be read must not be taken for absent.
+pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, &'static str> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let whole = value.as_i64().or_else(|| {
+        let seconds = value.as_f64().filter(|seconds| seconds.abs() < 1e15)?.floor();
+        format!("{seconds:.0}").parse().ok()
+    });
+    whole.map(|seconds| Some(Time::from_secs(seconds))).ok_or("a time in it is no number")
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_token;
 pub(crate) mod claims;
+pub(crate) mod claims_request;
 pub(crate) mod credential;
 pub(crate) mod id_token;
 pub(crate) mod jwt;

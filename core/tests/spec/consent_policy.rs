@@ -91,6 +91,22 @@ fn the_host_says_whether_people_are_asked() {
 }
 
 #[test]
+fn who_is_asked_each_time_answers_for_all_of_it_each_time() {
+    let world = world();
+    let ask = || match visit(&world, SPA, "ann", &[WITH_ORDERS]) {
+        Next::Consent(asked) => asked,
+        other => panic!("{other:?}"),
+    };
+    let redeem = |response| json_body(&world.redeem(SPA, &parameter(&response, "code").unwrap()));
+    assert_eq!(redeem(block_on(ask().answer(true)).unwrap())["scope"], "openid orders:read");
+    let again = ask();
+    assert_eq!(again.new_scope().to_string(), "openid orders:read");
+    let less = Scope::parse("openid").unwrap();
+    assert_eq!(redeem(block_on(again.approve(&less)).unwrap())["scope"], "openid");
+    assert_redirected(&block_on(ask().approve(&Scope::empty())).unwrap(), "access_denied");
+}
+
+#[test]
 fn when_the_host_cannot_say_nothing_is_granted() {
     let world = world();
     let session = Session::new("zoe", "session of zoe", world.server.now());

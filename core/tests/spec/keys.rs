@@ -223,3 +223,66 @@ fn a_signature_that_no_client_could_verify_is_never_handed_out() {
         assert!(refused.contains(if der { "is it DER?" } else { "unplugged" }), "{refused}");
     }
 }
+
+#[test]
+fn a_signer_that_names_a_key_which_it_does_not_publish_is_refused_at_start() {
+    struct Mistyped(Module);
+
+    #[async_trait::async_trait]
+    impl Signer for Mistyped {
+        fn keys(&self) -> JwkSet {
+            self.0.keys()
+        }
+        fn kid(&self, algorithm: Algorithm) -> Option<String> {
+            (algorithm == Algorithm::Rs256).then(|| "module-1".to_owned())
+        }
+        async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+            Err(SignerError::new("never asked"))
+        }
+    }
+
+    let builder = grantor::AuthorizationServer::builder(ISSUER)
+        .store(grantor::store::Memory::new())
+        .subjects(grantor::testing::Anybody)
+        .master_key(grantor::MasterKey::from_bytes([1; 32]))
+        .signer(Mistyped(Module::new(false, false)));
+    let error = block_on(builder.build()).unwrap_err();
+    assert!(error.to_string().contains("does not publish"), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string(), "what a `main` prints says the mend");
+}
+
+#[test]
+fn a_retired_key_leaves_when_its_tokens_have_ended_and_not_at_the_next_rotation() {
+    let world = World::new();
+    block_on(world.server.rotate_keys()).unwrap();
+    world.pass(900 + 30 * 86_400 - 1);
+    // Something else keeps the store from being asked to rotate by age meanwhile.
+    let old = kids(&world);
+    assert_eq!(old.len(), 6);
+    world.pass(1);
+    block_on(world.server.maintain()).unwrap();
+    assert!(kids(&world).iter().filter(|kid| old.contains(kid)).count() == 3, "{:?}", kids(&world));
+}
+
+#[test]
+fn replacing_all_keys_ends_everything_that_was_issued() {
+    let world = World::new();
+    let (tokens, code) = (world.tokens(SPA), world.code(SPA));
+    let other = world.another_process(Policy::default());
+    let old = kids(&world);
+    block_on(world.server.replace_keys()).unwrap();
+    assert!(world.saw("KeysReplaced"));
+    assert!(kids(&world).iter().all(|kid| !old.contains(kid)));
+    world.pass(1);
+    assert!(!world.is_alive(&str_of(&tokens, "access_token")));
+    assert_eq!(world.refresh(SPA, &str_of(&tokens, "refresh_token")).status, 400);
+    assert_eq!(world.redeem(SPA, &code).status, 400);
+    let fresh = world.tokens(SPA);
+    assert!(world.is_alive(&str_of(&fresh, "access_token")));
+    // Another process learns of them by their tokens.
+    let request = bearer(Request::get("/oauth2/userinfo"), &str_of(&fresh, "access_token"));
+    assert_eq!(block_on(other.handle(&request)).status, 200);
+    block_on(other.maintain()).unwrap();
+    let stale = bearer(Request::get("/oauth2/userinfo"), &str_of(&tokens, "access_token"));
+    assert_eq!(block_on(other.handle(&stale)).status, 401);
+}

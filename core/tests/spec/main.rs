@@ -12,6 +12,7 @@
 )]
 
 mod budget;
+mod client_keys;
 mod consent_policy;
 mod cors;
 mod hostile;
@@ -21,12 +22,15 @@ mod login_elsewhere;
 mod oidc_core;
 mod oidc_discovery;
 mod oidc_logout;
+mod oidc_requests;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;
+mod rfc7523;
 mod rfc7636;
 mod rfc7662;
 mod rfc9068;
+mod rfc9101;
 mod rfc9700;
 mod rfc9728;
 mod support;

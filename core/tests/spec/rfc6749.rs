@@ -157,8 +157,8 @@ fn other_errors_go_to_the_client_with_its_state() {
     refused(&[("scope", "a  b")], "invalid_scope");
     refused(&[("nonce", "a\u{0}b")], "invalid_request");
     refused(&[("nonce", &"n".repeat(2049))], "invalid_request");
-    refused(&[("response_mode", "fragment")], "invalid_request");
-    refused(&[("request", "eyJ")], "request_not_supported");
+    refused(&[("response_mode", "unheard_of")], "invalid_request");
+    refused(&[("request", "eyJ")], "invalid_request_object");
     refused(&[("request_uri", "https://rp.example/r")], "request_uri_not_supported");
 }
 

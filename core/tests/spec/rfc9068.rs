@@ -196,6 +196,14 @@ fn while_the_server_is_away_known_keys_work_for_an_hour_and_strangers_learn_noth
     let response = answered(&late, &access_token(&world)).unwrap_err();
     assert_error(&response, 503, "temporarily_unavailable");
     assert!(!text(&response).contains("10.1.2.3"));
+    // A key that it does not know may be a new one: nobody can say that it is not.
+    let (_, rest) =
+        access_token(&world).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let header = base64::Engine::encode(
+        &base64::prelude::BASE64_URL_SAFE_NO_PAD,
+        r#"{"alg":"EdDSA","typ":"at+jwt","kid":"new"}"#,
+    );
+    assert_eq!(answered(&early, &format!("{header}.{rest}")).unwrap_err().status, 503);
     world.pass(1);
     assert_eq!(answered(&early, &access_token(&world)).unwrap_err().status, 503);
     wire.away.store(false, Ordering::SeqCst);
@@ -295,6 +303,8 @@ fn mistakes_in_the_settings_are_said_at_start() {
     assert!(why(http).contains("use https"));
     let slash = ResourceServer::builder(ISSUER, "https://api.example.com/").fetch(wire.clone());
     assert!(why(slash).contains("remove the slash"));
+    let origin = ResourceServer::builder(ISSUER, API).fetch(wire.clone());
+    assert!(why(origin.allowed_origins(["https://app.example.com/"])).contains("app.example.com/"));
     let server = ResourceServer::builder(ISSUER, API).fetch(wire).build().unwrap();
     assert!(Guard::new(&server).resource("https://other.example.com").is_err());
     assert!(Guard::new(&server).resource(API).is_ok());

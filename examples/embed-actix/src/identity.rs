@@ -23,7 +23,7 @@ pub(crate) async fn server(
     let server = AuthorizationServer::builder(&format!("http://localhost:{}", address.port()))
         .store(Sqlite::open("identity.db")?)
         .subjects(People(shop.clone()))
-        .master_key(MasterKey::from_base64(&setting("MASTER_KEY")?)?)
+        .master_key(MasterKey::from_env("MASTER_KEY")?)
         .interaction("/connect")
         .scope("orders:read")
         .build()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use grantor::{Issuer, MasterKey, Policy, Scope, SystemEnvironment};
+use grantor_fetch::Fetcher;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) trusted_origins: Vec<String>,
     /// Whether a revocation request that names no client may revoke a public client's token.
     pub(crate) anonymous_revocation: bool,
+    /// What the server may call for its clients: where their keys and request objects are.
+    pub(crate) outgoing: Outgoing,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) log: Log,
     /// Where to answer Prometheus; nowhere when not set.
@@ -66,6 +69,18 @@ pub(crate) struct Config {
     /// The OpenTelemetry collector that takes traces by OTLP over HTTP; none when not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) otlp: Option<String>,
+}
+
+/// Outgoing calls go to public addresses alone, and to these.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outgoing {
+    /// Addresses or networks that are not public and may be called all the same.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    /// A file of certificate authorities (PEM) to trust beside the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trust: Option<PathBuf>,
 }
 
 /// Lifetimes in seconds.
@@ -132,6 +147,7 @@ impl Default for Config {
             login_ui: None,
             trusted_origins: Vec::new(),
             anonymous_revocation: true,
+            outgoing: Outgoing::default(),
             lifetimes: Lifetimes {
                 code: 600,
                 access_token: 3600,
@@ -247,6 +263,10 @@ impl Config {
             let text = format!("trusted_proxies: {text:?} is no address and no network");
             return fail(format!("{text}: write 10.0.0.1 or 10.0.0.0/8"));
         }
+        if let Some(text) = self.outgoing.allow.iter().find(|text| network(text).is_none()) {
+            let text = format!("outgoing.allow: {text:?} is no address and no network");
+            return fail(format!("{text}: write 10.0.0.1 or 10.0.0.0/8"));
+        }
         for (name, url) in self.pages_elsewhere() {
             if let Err(why) = origin_of(url, name == "login_ui") {
                 return fail(format!("{name}: {url:?} {why}"));
@@ -287,6 +307,26 @@ impl Config {
     pub(crate) fn is_behind_an_unknown_proxy(&self) -> bool {
         let elsewhere = self.tls.is_none() && self.issuer.starts_with("https://");
         elsewhere && self.trusted_proxies.is_empty()
+    }
+
+    /// What makes the outgoing calls.
+    pub(crate) fn fetcher(&self) -> Result<Fetcher, Fatal> {
+        let allowed = self.outgoing.allow.iter().filter_map(|text| network(text));
+        let mut builder = Fetcher::builder().allow(allowed);
+        if let Some(file) = &self.outgoing.trust {
+            let wrong =
+                |why: String| Fatal::Config(format!("outgoing.trust: {}: {why}", file.display()));
+            let pem = std::fs::read(file).map_err(|why| wrong(why.to_string()))?;
+            builder = builder.trust(&pem).map_err(|why| wrong(why.to_string()))?;
+        }
+        builder.build().map_err(|why| Fatal::Config(format!("outgoing calls: {why}")))
+    }
+
+    /// The networks that are not public and may be called, when there are any: whoever registers a client may
+    /// have this server call them.
+    pub(crate) fn opened_networks(&self) -> Option<String> {
+        let allow = &self.outgoing.allow;
+        (!allow.is_empty()).then(|| allow.join(", "))
     }
 
     pub(crate) fn names_a_master_key(&self) -> bool {
@@ -430,7 +470,7 @@ fn explain(error: figment::Error) -> String {
     let key = first.path.join(".");
     let hint = match (key.as_str(), &first.kind) {
         ("listen" | "metrics", _) => ". Write it as 127.0.0.1:4000",
-        ("scopes" | "apis" | "trusted_origins" | "trusted_proxies", _) => {
+        ("scopes" | "apis" | "trusted_origins" | "trusted_proxies" | "outgoing.allow", _) => {
             ". Write it as [\"one\", \"two\"]"
         }
         (_, figment::error::Kind::UnknownField(..)) => {
@@ -485,6 +525,7 @@ mod tests {
             "trusted_origins = [\"*\"]",
             "otlp = \"collector:4318\"",
             "trusted_proxies = [\"proxy.example.com\"]",
+            "[outgoing]\nallow = [\"keys.example.com\"]",
             "issuer = \"https://id.example.com\"\ntrusted_origins = [\"http://localhost:3000\"]",
             "metrics = \"127.0.0.1:4000\"",
             "metrics = 9464",

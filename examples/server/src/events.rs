@@ -32,6 +32,7 @@ impl Events for Logged {
             Event::ConsentWithdrawn { client_id, subject } => {
                 info!(client_id, subject, "consent withdrawn");
             }
+            Event::KeysReplaced => warn!("all keys were replaced"),
             Event::DeniedByPolicy { client_id, subject } => {
                 info!(client_id, subject, "refused by the policy");
             }
@@ -60,6 +61,7 @@ fn count(event: &Event<'_>) {
         Event::CodeRedeemed { .. } => "code_redeemed",
         Event::Refreshed { .. } => "refreshed",
         Event::ConsentWithdrawn { .. } => "consent_withdrawn",
+        Event::KeysReplaced => "keys_replaced",
         Event::DeniedByPolicy { .. } => "denied_by_policy",
         Event::DeniedByUser { .. } => "denied_by_user",
         Event::ClientCredentialsIssued { .. } => "client_credentials_issued",

@@ -35,6 +35,7 @@
     reason = "these are tests: a panic is how they fail"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ use crate::issuer::Issuer;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::{Secret, SecretDigest};
+use crate::token::claims_request::ClaimsByName;
 
 mod histories;
 mod races;
@@ -176,6 +178,10 @@ fn grant(n: u32) -> Grant {
         client_id: "client_a".into(),
         subject: "ann".into(),
         scope: Scope::parse("openid profile").unwrap(),
+        claims: ClaimsByName {
+            userinfo: BTreeSet::from(["name".to_owned(), "picture".to_owned()]),
+            id_token: BTreeSet::from(["email".to_owned()]),
+        },
         redirect_uri: "https://rp.example/cb".into(),
         redirect_uri_named: true,
         challenge,
@@ -251,6 +257,7 @@ pub fn records_come_back_as_they_went_in<B: Backend>() {
         id: id(2),
         subject: "Ünï \"code\" \n '; DROP TABLE grants; --".into(),
         scope: Scope::empty(),
+        claims: ClaimsByName::default(),
         redirect_uri_named: false,
         challenge: None,
         nonce: None,
@@ -293,6 +300,19 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     full.audiences = vec!["client_full".into()];
     full.claims_in_id_token = true;
     full.resources = vec!["https://api.example.com".into()];
+    full.jwks = Some(r#"{"keys": [{"kty": "unknown", "x": "\"Ünï\""}]}"#.into());
+    full.jwks_uri = Some("https://rp.example/jwks".into());
+    full.token_endpoint_auth_signing_alg = Some(Algorithm::Ps256);
+    full.userinfo_signed_response_alg = Some(Algorithm::Es256);
+    full.request_object_signing_alg = Some(Algorithm::EdDsa);
+    full.require_signed_request_object = true;
+    full.request_uris = vec!["https://rp.example/request#hash".into()];
+    full.default_max_age = Some(Duration::from_secs(304));
+    full.require_auth_time = true;
+    full.initiate_login_uri = Some("https://rp.example/login".into());
+    full.client_uri = Some("https://rp.example".into());
+    full.contacts = vec!["ann@rp.example".into()];
+    full.registration_access_token = Some(SecretDigest::of(&Secret::new("manage")));
     full.logo_uri = Some("https://rp.example/logo.png".into());
     full.policy_uri = Some("https://rp.example/policy".into());
     full.tos_uri = Some("https://rp.example/tos".into());
@@ -300,7 +320,9 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     (full.created_at, full.updated_at) = (at(1), at(2));
     (full.active, full.require_pkce, full.require_consent, full.first_party) =
         (false, false, false, true);
-    for client in [full, client("client_bare")] {
+    let mut keyed = client("client_keyed");
+    keyed.authentication = ClientAuthentication::PrivateKeyJwt;
+    for client in [full, keyed, client("client_bare")] {
         assert!(block_on(ClientStore::insert(&store, &issuer(), client.clone())).unwrap());
         let found = block_on(ClientStore::find(&store, &issuer(), &client.client_id)).unwrap();
         assert_eq!(found.as_deref(), Some(&client));

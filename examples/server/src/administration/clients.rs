@@ -297,7 +297,16 @@ pub(crate) struct Optional {
     pub(crate) id_token_lifetime: Option<u64>,
     pub(crate) id_token_signed_response_alg: Option<String>,
     pub(crate) access_token_signed_response_alg: Option<String>,
+    pub(crate) userinfo_signed_response_alg: Option<String>,
+    pub(crate) request_object_signing_alg: Option<String>,
+    pub(crate) token_endpoint_auth_signing_alg: Option<String>,
     pub(crate) token_endpoint_auth_method: Option<String>,
+    /// A JWK Set.
+    pub(crate) jwks: Option<Value>,
+    pub(crate) jwks_uri: Option<String>,
+    pub(crate) request_uris: Option<Vec<String>>,
+    pub(crate) default_max_age: Option<u64>,
+    pub(crate) client_uri: Option<String>,
     pub(crate) application_type: Option<String>,
     pub(crate) claims_in_id_token: Option<bool>,
     pub(crate) resources: Option<Vec<String>>,
@@ -318,14 +327,16 @@ impl Optional {
         let algorithm = |field, name: Option<String>| match name.as_deref().map(str::parse) {
             None => Ok(None),
             Some(Ok::<Algorithm, _>(algorithm)) => Ok(Some(algorithm)),
-            Some(Err(_)) => Err(Problem::invalid(field, "use RS256 or EdDSA")),
+            Some(Err(_)) => Err(Problem::invalid(field, "use RS256, ES256 or EdDSA")),
         };
+        let sent_jwks = self.jwks.is_some();
         let or = |new: Option<String>, old: &mut Option<String>| {
             if new.is_some() {
                 *old = new;
             }
         };
         or(self.description, &mut client.description);
+        or(self.client_uri, &mut client.client_uri);
         or(self.logo_uri, &mut client.logo_uri);
         or(self.policy_uri, &mut client.policy_uri);
         or(self.tos_uri, &mut client.tos_uri);
@@ -344,6 +355,41 @@ impl Optional {
         client.access_token_signed_response_alg =
             algorithm("accessTokenSignedResponseAlg", self.access_token_signed_response_alg)?
                 .or(client.access_token_signed_response_alg);
+        for (field, name, kept) in [
+            (
+                "userinfoSignedResponseAlg",
+                self.userinfo_signed_response_alg,
+                &mut client.userinfo_signed_response_alg,
+            ),
+            (
+                "requestObjectSigningAlg",
+                self.request_object_signing_alg,
+                &mut client.request_object_signing_alg,
+            ),
+            (
+                "tokenEndpointAuthSigningAlg",
+                self.token_endpoint_auth_signing_alg,
+                &mut client.token_endpoint_auth_signing_alg,
+            ),
+        ] {
+            *kept = algorithm(field, name)?.or(*kept);
+        }
+        // One of the two takes the place of the other.
+        if let Some(jwks) = self.jwks {
+            (client.jwks, client.jwks_uri) = (Some(jwks.to_string()), None);
+        }
+        if let Some(uri) = self.jwks_uri {
+            client.jwks_uri = Some(uri);
+            // Both in one request are a contradiction, which the registry names.
+            if !sent_jwks {
+                client.jwks = None;
+            }
+        }
+        if let Some(uris) = self.request_uris {
+            client.request_uris = uris;
+        }
+        client.default_max_age = lifetime("defaultMaxAge", self.default_max_age, 1..=316_224_000)?
+            .or(client.default_max_age);
         client.claims_in_id_token = self.claims_in_id_token.unwrap_or(client.claims_in_id_token);
         if let Some(resources) = self.resources {
             client.resources = resources;
@@ -357,7 +403,7 @@ impl Optional {
         if let Some(name) = self.token_endpoint_auth_method {
             let field = "tokenEndpointAuthMethod";
             let wanted: AuthMethod = name.parse().map_err(|_| {
-                let known = "use client_secret_basic, client_secret_post or none";
+                let known = "use client_secret_basic, client_secret_post, private_key_jwt or none";
                 Problem::invalid(field, known)
             })?;
             match (&mut client.authentication, wanted) {
@@ -368,11 +414,20 @@ impl Optional {
                 ) => {
                     *method = Some(wanted);
                 }
-                _ => return Err(Problem::invalid(field, "it does not go with this clientType")),
+                (ClientAuthentication::PrivateKeyJwt, AuthMethod::PrivateKeyJwt) => {}
+                // Its secret stops to work.
+                (kept @ ClientAuthentication::Secret { .. }, AuthMethod::PrivateKeyJwt) => {
+                    *kept = ClientAuthentication::PrivateKeyJwt;
+                }
+                _ => return Err(Problem::invalid(field, "it does not go with this client")),
             }
         }
         Ok(())
     }
+}
+
+fn name_of(algorithm: Option<Algorithm>) -> Option<&'static str> {
+    algorithm.map(Algorithm::as_str)
 }
 
 /// A client as the API shows it. Never a secret: that is added where one was just made.
@@ -381,7 +436,9 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
     let method = match &client.authentication {
         ClientAuthentication::None => Some(AuthMethod::None),
         ClientAuthentication::Secret { method, .. } => *method,
+        ClientAuthentication::PrivateKeyJwt => Some(AuthMethod::PrivateKeyJwt),
     };
+    let jwks = client.jwks.as_deref().and_then(|jwks| serde_json::from_str::<Value>(jwks).ok());
     let id =
         client.client_id.strip_prefix(CLIENT_ID_PREFIX).and_then(|id| Uuid::try_parse(id).ok());
     json!({
@@ -410,9 +467,17 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
             client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
         "accessTokenSignedResponseAlg":
             client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa).as_str(),
+        "userinfoSignedResponseAlg": name_of(client.userinfo_signed_response_alg),
+        "requestObjectSigningAlg": name_of(client.request_object_signing_alg),
+        "tokenEndpointAuthSigningAlg": name_of(client.token_endpoint_auth_signing_alg),
+        "jwks": jwks,
+        "jwksUri": client.jwks_uri,
+        "requestUris": client.request_uris,
+        "defaultMaxAge": seconds(client.default_max_age),
         "claimsInIdToken": client.claims_in_id_token,
         "audiences": client.audiences,
         "resources": client.resources,
+        "clientUri": client.client_uri,
         "logoUri": client.logo_uri,
         "policyUri": client.policy_uri,
         "tosUri": client.tos_uri,

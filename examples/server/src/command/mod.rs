@@ -110,6 +110,7 @@ async fn purge(config: Config) -> Result<(), Fatal> {
 
 fn check_config(config: &Config) -> Result<(), Fatal> {
     config.policy()?;
+    config.fetcher()?;
     config.tls.as_ref().map(Certificate::read).transpose()?;
     // A folder that is still to be made gets its key with it.
     if storage::is_in(&config.data) || config.names_a_master_key() {
@@ -133,6 +134,13 @@ fn check_config(config: &Config) -> Result<(), Fatal> {
         ("trusted proxies", list(&config.trusted_proxies)),
         ("audiences", list(&config.policy()?.apis)),
         ("scopes", config.policy()?.scopes.to_string()),
+        (
+            "outgoing calls",
+            config.opened_networks().map_or_else(
+                || "public addresses alone".to_owned(),
+                |networks| format!("public addresses and {networks}"),
+            ),
+        ),
         ("metrics", config.metrics.map_or_else(none, |address| address.to_string())),
         ("traces", config.otlp.clone().unwrap_or_else(none)),
         ("log", format!("{} as {:?}", config.log.level, config.log.format).to_lowercase()),
@@ -212,6 +220,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .policy(config.policy()?)
         .events(events::Logged)
         .rate_limit(ClientLimit::new())
+        .fetch(config.fetcher()?)
         .error_page(pages::error)
         .build()
         .await?;

@@ -50,6 +50,12 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
              set trusted_proxies to the proxy's address"
         );
     }
+    if let Some(networks) = config.opened_networks() {
+        tracing::warn!(
+            networks,
+            "outgoing.allow is set: whoever registers a client can have this server call there"
+        );
+    }
     let origin = server.issuer().origin();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

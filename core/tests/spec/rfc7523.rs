@@ -1,0 +1,290 @@
+//! RFC 7523 section 2.2 and OpenID Connect Core section 9: clients that prove themselves with a key.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use grantor::{Algorithm, Client, Policy, Request, Response, Scope};
+use pollster::block_on;
+use serde_json::{Value, json};
+
+use crate::client_keys::{ClientKey, Network};
+use crate::support::*;
+
+const KEYED: &str = "client_keyed";
+const JWKS_URI: &str = "https://rp.example/jwks.json";
+const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+struct Keyed {
+    world: World,
+    key: ClientKey,
+    network: Network,
+    assertions: AtomicU64,
+}
+
+impl Keyed {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Client)) -> Self {
+        let (key, network) = (ClientKey::new("k1"), Network::default());
+        let world = World::hooked(Policy::default(), |builder| builder.fetch(network.clone()));
+        let mut client = Client::keyed(KEYED, "Keyed", key.jwks());
+        client.redirect_uris = vec![CALLBACK.into()];
+        client.scope = Scope::parse("openid profile orders:read").unwrap();
+        client.grant_types.push(grantor::GrantType::ClientCredentials);
+        client.resources = vec![ISSUER.into()];
+        change(&mut client);
+        block_on(world.server.clients().create(client)).unwrap();
+        Self { world, key, network, assertions: AtomicU64::new(0) }
+    }
+
+    fn claims(&self) -> Value {
+        let now = self.world.server.now().secs();
+        json!({
+            "iss": KEYED, "sub": KEYED, "aud": ISSUER, "iat": now, "exp": now + 60,
+            "jti": self.assertions.fetch_add(1, Ordering::SeqCst).to_string(),
+        })
+    }
+
+    fn but(&self, name: &str, value: Value) -> Value {
+        let mut claims = self.claims();
+        claims[name] = value;
+        claims
+    }
+
+    /// A token request with an assertion.
+    fn send(&self, assertion: &str) -> Response {
+        self.call("/oauth2/token", assertion, &[("grant_type", "client_credentials")])
+    }
+
+    fn call(&self, path: &str, assertion: &str, more: &[(&str, &str)]) -> Response {
+        let mut parameters = vec![("client_assertion_type", TYPE), ("client_assertion", assertion)];
+        parameters.extend(more);
+        self.world.send(&Request::form(path, &parameters))
+    }
+
+    fn accepts(&self, claims: &Value) -> bool {
+        let response = self.send(&self.key.sign(claims));
+        match response.status {
+            200 => true,
+            _ => {
+                assert_error(&response, 401, "invalid_client");
+                assert_eq!(
+                    json_body(&response)["error_description"],
+                    "client authentication failed"
+                );
+                false
+            }
+        }
+    }
+}
+
+#[test]
+fn an_assertion_proves_the_client_at_every_endpoint() {
+    let keyed = Keyed::new();
+    let fresh = || keyed.key.sign(&keyed.claims());
+    let redemption = [
+        ("grant_type", "authorization_code"),
+        ("code", &*keyed.world.code(KEYED)),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = json_body(&keyed.call("/oauth2/token", &fresh(), &redemption));
+    let refresh_token = str_of(&tokens, "refresh_token");
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
+    assert_eq!(keyed.call("/oauth2/token", &fresh(), &refresh).status, 200);
+    let token = [("token", &*str_of(&tokens, "access_token"))];
+    let asked = keyed.call("/oauth2/introspect", &fresh(), &token);
+    assert_eq!(json_body(&asked)["active"], true);
+    assert_eq!(keyed.call("/oauth2/revoke", &fresh(), &token).status, 200);
+    assert!(!keyed.world.is_alive(token[0].1));
+}
+
+#[test]
+fn it_is_for_this_server_alone() {
+    let keyed = Keyed::new();
+    let token_endpoint = format!("{ISSUER}/oauth2/token");
+    for ours in [json!(ISSUER), json!(token_endpoint), json!([ISSUER, token_endpoint])] {
+        assert!(keyed.accepts(&keyed.but("aud", ours.clone())), "{ours}");
+    }
+    // One that another server accepts too could be used here by it.
+    for foreign in [
+        json!("https://other.example"),
+        json!([ISSUER, "https://other.example"]),
+        json!([]),
+        json!(format!("{ISSUER}.evil.example")),
+        json!(format!("{ISSUER}/")),
+        json!({"aud": ISSUER}),
+        Value::Null,
+    ] {
+        assert!(!keyed.accepts(&keyed.but("aud", foreign.clone())), "{foreign}");
+    }
+}
+
+#[test]
+fn it_is_of_this_client_and_of_now() {
+    let keyed = Keyed::new();
+    let now = keyed.world.server.now().secs();
+    for (name, value) in [
+        ("iss", json!("client_web")),
+        ("iss", Value::Null),
+        ("exp", json!(now)),
+        ("exp", json!(now - 1)),
+        ("exp", json!(now + 3601)),
+        ("exp", json!("soon")),
+        ("exp", Value::Null),
+        ("nbf", json!(now + 61)),
+        ("iat", json!(now + 61)),
+        ("jti", Value::Null),
+        ("jti", json!("")),
+        ("jti", json!("x".repeat(257))),
+    ] {
+        assert!(!keyed.accepts(&keyed.but(name, value.clone())), "{name} {value}");
+    }
+    assert!(keyed.accepts(&keyed.but("exp", json!(now + 3600))));
+    // A subject that is another client asks as that one, with a key that is not its own.
+    assert!(!keyed.accepts(&keyed.but("sub", json!("client_web"))));
+}
+
+#[test]
+fn nobody_uses_it_twice_not_even_at_another_process() {
+    let keyed = Keyed::new();
+    let assertion = keyed.key.sign(&keyed.but("jti", json!("once")));
+    assert_eq!(keyed.send(&assertion).status, 200);
+    assert_error(&keyed.send(&assertion), 401, "invalid_client");
+    let other = keyed.world.another_process(Policy::default());
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", &assertion),
+    ];
+    assert_eq!(block_on(other.handle(&Request::form("/oauth2/token", &form))).status, 401);
+    assert!(keyed.world.events().iter().any(|event| event.contains("it was used before")));
+    // The same jti in another assertion is the same assertion; another client's is not.
+    assert!(!keyed.accepts(&keyed.but("jti", json!("once"))));
+    // Its mark goes when it could not be used any more anyway.
+    keyed.world.pass(3600);
+    block_on(keyed.world.server.maintain()).unwrap();
+    assert!(keyed.accepts(&keyed.but("jti", json!("once"))));
+}
+
+#[test]
+fn only_the_clients_own_key_in_the_right_algorithm_signs() {
+    let keyed =
+        Keyed::with(|client| client.token_endpoint_auth_signing_alg = Some(Algorithm::Es256));
+    let (claims, stranger) = (keyed.claims(), ClientKey::new("k1"));
+    let public = keyed.key.jwks();
+    let with = |header: Value| keyed.key.sign_as(&header, &claims);
+    for forged in [
+        stranger.sign(&claims),
+        ClientKey::new("k2").sign(&claims),
+        with(json!({"alg": "none", "kid": "k1"})),
+        with(json!({"alg": "HS256", "kid": "k1"})),
+        with(json!({"alg": "EdDSA", "kid": "k1"})),
+        with(json!({"alg": "ES256", "kid": "k1", "crit": ["b64"], "b64": false})),
+        with(json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"})),
+        with(json!({"alg": "ES256", "kid": "k1", "typ": "dpop+jwt"})),
+        with(json!({"alg": "ES256", "kid": "unknown"})),
+        stranger.sign_as(&json!({"alg": "ES256", "jwk": stranger.jwk()}), &claims),
+        format!("{}.", keyed.key.sign(&claims).rsplit_once('.').unwrap().0),
+        public,
+        "a.b.c".into(),
+        String::from("x"),
+    ] {
+        assert_error(&keyed.send(&forged), 401, "invalid_client");
+    }
+    assert_eq!(keyed.send(&with(json!({"alg": "ES256"}))).status, 200, "one key needs no name");
+    let typed = json!({"alg": "ES256", "kid": "k1", "typ": "client-authentication+jwt"});
+    assert_eq!(keyed.send(&keyed.key.sign_as(&typed, &keyed.claims())).status, 200);
+}
+
+#[test]
+fn one_way_of_authentication_is_used_and_it_is_the_registered_one() {
+    let keyed = Keyed::new();
+    let grant = ("grant_type", "client_credentials");
+    let both = keyed.call(
+        "/oauth2/token",
+        &keyed.key.sign(&keyed.claims()),
+        &[grant, ("client_secret", "x")],
+    );
+    assert_error(&both, 400, "invalid_request");
+    let named =
+        keyed.call("/oauth2/token", &keyed.key.sign(&keyed.claims()), &[grant, ("client_id", WEB)]);
+    assert_error(&named, 401, "invalid_client");
+    let untyped = [grant, ("client_assertion", &*keyed.key.sign(&keyed.claims()))];
+    assert_error(
+        &keyed.world.send(&Request::form("/oauth2/token", &untyped)),
+        401,
+        "invalid_client",
+    );
+    // Its id is no proof, and no secret of its own making is one.
+    for form in [
+        vec![grant, ("client_id", KEYED)],
+        vec![grant, ("client_id", KEYED), ("client_secret", "x")],
+    ] {
+        let response = keyed.world.send(&Request::form("/oauth2/token", &form));
+        assert_error(&response, 401, "invalid_client");
+    }
+    // A client with a secret does not become one with a key by sending an assertion.
+    let mut claims = keyed.but("sub", json!(SERVICE));
+    claims["iss"] = json!(SERVICE);
+    assert_error(&keyed.send(&keyed.key.sign(&claims)), 401, "invalid_client");
+}
+
+#[test]
+fn keys_elsewhere_are_fetched_and_again_when_one_is_new() {
+    let keyed = Keyed::with(|client| {
+        client.jwks = None;
+        client.jwks_uri = Some(JWKS_URI.into());
+    });
+    // It cannot be fetched: that is no word about the client, and none about the network.
+    let response = keyed.send(&keyed.key.sign(&keyed.claims()));
+    assert_error(&response, 503, "temporarily_unavailable");
+    assert!(!text(&response).contains("10.1.2.3"));
+    keyed.network.publish(JWKS_URI, keyed.key.jwks());
+    assert!(keyed.accepts(&keyed.claims()));
+    let next = ClientKey::new("k2");
+    keyed.network.publish(JWKS_URI, json!({"keys": [keyed.key.jwk(), next.jwk()]}).to_string());
+    assert_eq!(keyed.send(&next.sign(&keyed.claims())).status, 200);
+    let calls = keyed.network.calls();
+    keyed.world.change(KEYED, |client| client.active = false);
+    assert_error(&keyed.send(&keyed.key.sign(&keyed.claims())), 401, "invalid_client");
+    assert_eq!(keyed.network.calls(), calls, "nobody is called for a client that is switched off");
+}
+
+#[test]
+fn what_cannot_be_a_key_is_not_registered() {
+    let keyed = Keyed::new();
+    let refused = |field: &str, change: &dyn Fn(&mut Client)| {
+        let mut client = Client::keyed("client_new", "New", keyed.key.jwks());
+        client.redirect_uris = vec![CALLBACK.into()];
+        change(&mut client);
+        let error = block_on(keyed.world.server.clients().create(client)).unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+    };
+    refused("jwks", &|client| client.jwks = None);
+    refused("jwks", &|client| client.jwks_uri = Some(JWKS_URI.into()));
+    refused("jwks", &|client| client.jwks = Some("{}".into()));
+    refused("jwks", &|client| {
+        let mut key = keyed.key.jwk();
+        key["d"] = json!("AAAA");
+        client.jwks = Some(json!({"keys": [key]}).to_string());
+    });
+    for bad in
+        ["http://rp.example/jwks", "https://", "javascript:alert(1)", "https://a:b@rp.example/"]
+    {
+        refused("jwks_uri", &|client| {
+            client.jwks = None;
+            client.jwks_uri = Some(bad.into());
+        });
+    }
+    refused("userinfo_signed_response_alg", &|client| {
+        client.userinfo_signed_response_alg = Some(Algorithm::Ps256);
+    });
+    let world = World::new();
+    let mut client = Client::keyed("client_new", "New", keyed.key.jwks());
+    client.redirect_uris = vec![CALLBACK.into()];
+    client.request_uris = vec!["https://rp.example/request".into()];
+    let error = block_on(world.server.clients().create(client)).unwrap_err().to_string();
+    assert!(error.contains("Builder::fetch"), "{error}");
+}
