@@ -315,17 +315,17 @@ impl Response {
     /// A JSON response that nobody may keep (RFC 6749 section 5.1).
     #[must_use]
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self::public_json(status, body)
-            .header("cache-control", "no-store")
-            .header("pragma", "no-cache")
+        Self::public_json(status, body).private()
+    }
+
+    /// Nobody may keep it (RFC 6749 section 5.1).
+    fn private(self) -> Self {
+        self.header("cache-control", "no-store").header("pragma", "no-cache")
     }
 
     /// A signed answer that nobody may keep.
     pub(crate) fn jwt(jwt: &Secret) -> Self {
-        let mut response = Self::empty(200)
-            .header("content-type", "application/jwt")
-            .header("cache-control", "no-store")
-            .header("pragma", "no-cache");
+        let mut response = Self::empty(200).header("content-type", "application/jwt").private();
         response.body = jwt.expose().as_bytes().to_vec();
         response
     }

@@ -330,3 +330,74 @@ impl fmt::Debug for ResourceServerBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use pollster::block_on;
+    use serde_json::json;
+
+    use super::*;
+    use crate::keys::Algorithm;
+    use crate::server::AuthorizationServer;
+
+    const API: &str = "https://api.example.com";
+
+    struct InProcess(AuthorizationServer);
+
+    #[async_trait]
+    impl Fetch for InProcess {
+        async fn get(&self, url: &str, _: Duration, _: usize) -> Result<Arc<Document>, FetchError> {
+            let path = url.strip_prefix(self.0.issuer().as_str()).unwrap();
+            let response = self.0.handle(&crate::http::Request::get(path)).await;
+            let content_type = "application/json".to_owned();
+            Ok(Arc::new(Document { status: response.status, content_type, body: response.body }))
+        }
+        async fn post(
+            &self,
+            url: &str,
+            _: &[(&str, &str)],
+            _: Option<&Secret>,
+            _: usize,
+        ) -> Result<Document, FetchError> {
+            Err(FetchError::new(url, "not asked"))
+        }
+    }
+
+    /// What else the server signs could have every claim that an access token has.
+    #[test]
+    fn the_type_tells_an_access_token_from_all_else_that_the_server_signs() {
+        let server = crate::unit::server();
+        let builder = ResourceServer::builder(server.issuer().as_str(), API);
+        let api = builder.fetch(InProcess(server.clone())).build().unwrap();
+        let now = server.now();
+        let opens = |typ: &str, more: Value| {
+            let mut claims = json!({
+                "iss": server.issuer().as_str(), "sub": "ann", "client_id": "c", "aud": API,
+                "scope": "openid", "exp": now.secs() + 60,
+            });
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let claims = claims.as_object().unwrap();
+            let token = server.keys().sign(Algorithm::EdDsa, typ, claims, now);
+            block_on(api.check(block_on(token).unwrap().expose())).is_ok()
+        };
+        for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+            assert!(opens(typ, json!({})), "{typ}");
+        }
+        for typ in ["JWT", "", "userinfo+jwt", "logout+jwt", "application/jwt", "xat+jwt"] {
+            assert!(!opens(typ, json!({})), "{typ}");
+        }
+        assert!(opens("at+jwt", json!({"nbf": now.secs() + 60, "exp": now.secs() + 60})));
+        for odd in [
+            json!({"nbf": now.secs() + 61}),
+            json!({"nbf": (now.secs() + 62) as f64 + 0.5}),
+            json!({"nbf": "soon"}),
+            json!({"exp": now.secs().to_string()}),
+            json!({"exp": null}),
+            json!({"iss": "https://other.example.com"}),
+            json!({"aud": [API, 1]}),
+        ] {
+            assert!(!opens("at+jwt", odd.clone()), "{odd}");
+        }
+    }
+}

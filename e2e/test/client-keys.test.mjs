@@ -124,7 +124,7 @@ for (const alg of ['ES256', 'PS256', 'EdDSA', 'RS256']) {
       requestObjectSigningAlg: alg,
       tokenEndpointAuthSigningAlg: alg,
     });
-    assert.equal(registered.clientSecret, undefined, 'a client with a key has no secret');
+    assert.equal(registered.clientSecret, null, 'a client with a key has no secret');
     const issuer = new URL(server.issuer);
     const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure));
     assert.ok(as.token_endpoint_auth_methods_supported.includes('private_key_jwt'));

@@ -262,8 +262,74 @@ const ALL: &[Sabotage] = &[
     core(
         "let caches keep token answers",
         "core/src/http.rs",
-        ".header(\"cache-control\", \"no-store\")\n            .header(\"pragma\", \"no-cache\")",
-        ".header(\"pragma\", \"no-cache\")",
+        "self.header(\"cache-control\", \"no-store\").header(\"pragma\", \"no-cache\")",
+        "self.header(\"pragma\", \"no-cache\")",
+    ),
+    core(
+        "accept an assertion twice",
+        "core/src/client/assertion.rs",
+        "Inserted::Existing(_) => Err(Misdeed::ClientAssertion(\"it was used before\")),",
+        "Inserted::Existing(_) => Ok(()),",
+    ),
+    core(
+        "accept an assertion that is meant for another server too",
+        "core/src/client/assertion.rs",
+        "!audiences.is_empty() && audiences.iter().all(ours)",
+        "audiences.iter().any(ours)",
+    ),
+    core(
+        "accept an assertion for ever",
+        "core/src/client/assertion.rs",
+        "Some(at) if at > call.now && at <= call.now.plus(LONGEST) => at,",
+        "Some(at) => at,",
+    ),
+    core(
+        "fetch a request object from wherever the request says",
+        "core/src/endpoint/request_object.rs",
+        "if !client.request_uris.iter().any(|registered| registered == uri) {",
+        "if client.request_uris.is_empty() {",
+    ),
+    core(
+        "take a client assertion for a request",
+        "core/src/endpoint/request_object.rs",
+        "if text(\"sub\") == Some(&client.client_id) {",
+        "if text(\"sub\") == Some(\"\") {",
+    ),
+    core(
+        "let the outer request speak for a client that must sign",
+        "core/src/endpoint/request_object.rs",
+        "None if client.require_signed_request_object => continue,",
+        "None if outer.any_repeated() => continue,",
+    ),
+    core(
+        "release a claim by name beyond the client's registration",
+        "core/src/endpoint/authorize.rs",
+        "claims::scope_of(name).is_some_and(|scope| client.scope.contains(scope))",
+        "claims::scope_of(name).is_some()",
+    ),
+    core(
+        "grant a claim that the person refused",
+        "core/src/interaction/mod.rs",
+        "claims::scope_of(name).is_some_and(|behind| scope.contains(behind))",
+        "claims::scope_of(name).is_some()",
+    ),
+    core(
+        "write what came in into the form that is posted",
+        "core/src/endpoint/response_mode.rs",
+        "            '\"' => escaped.push_str(\"&quot;\"),\n",
+        "",
+    ),
+    core(
+        "let a session of any context class do",
+        "core/src/interaction/mod.rs",
+        "if !self.request.essential_acr.as_ref().is_none_or(reached) {",
+        "if self.request.essential_acr.is_some() && session.id.is_empty() {",
+    ),
+    core(
+        "keep retired keys until the next rotation",
+        "core/src/keys/mod.rs",
+        "if ring.has_old(policy, now) {",
+        "if ring.has_old(policy, Time::EPOCH) {",
     ),
     core(
         "store the consent of a refused insertion",
@@ -400,8 +466,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "accept Basic beside a second secret",
         file: "core/src/client/authentication.rs",
-        from: "if secret.is_some() || in_body",
-        to: "if in_body",
+        from: "if ways.into_iter().filter(|used| *used).count() > 1 || authorizations.next().is_some() {",
+        to: "if ways.is_empty() || authorizations.next().is_some() {",
         tests: CORE,
     },
     Sabotage {

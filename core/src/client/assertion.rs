@@ -10,7 +10,6 @@ use crate::endpoint::Call;
 use crate::env::Time;
 use crate::error::Misdeed;
 use crate::grant::{Grant, GrantId};
-use crate::keys::Algorithm;
 use crate::server::path;
 use crate::store::Inserted;
 use crate::token::jwt::{self, Jws, Unverified};
@@ -41,8 +40,8 @@ pub(crate) async fn verify(
     if !matches!(jws.typ(), None | Some("JWT" | "client-authentication+jwt")) {
         return Err(wrong("it is of another type"));
     }
-    let registered = client.token_endpoint_auth_signing_alg.map(Algorithm::as_str);
-    if registered.is_some_and(|registered| jws.alg() != Some(registered)) {
+    let registered = client.token_endpoint_auth_signing_alg;
+    if registered.is_some() && jws.algorithm() != registered {
         return Err(wrong("its algorithm is not the registered one"));
     }
     let claims = call.server.verify_by_client(client, &jws).await?.map_err(|why| match why {

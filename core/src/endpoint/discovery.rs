@@ -22,7 +22,8 @@ fn metadata(server: &AuthorizationServer) -> Value {
     let secret_methods = [AuthMethod::Basic.as_str(), AuthMethod::Post.as_str()];
     let proving = [secret_methods.as_slice(), &[AuthMethod::PrivateKeyJwt.as_str()]].concat();
     let all_methods = [proving.as_slice(), &[AuthMethod::None.as_str()]].concat();
-    let assertions = Algorithm::ALL.map(Algorithm::as_str);
+    // Clients sign with these. The last is the newer name of EdDSA with that curve (RFC 9864).
+    let assertions = [&Algorithm::ALL.map(Algorithm::as_str)[..], &["Ed25519"]].concat();
     let grant_types =
         [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
     let algorithms: Vec<_> = server.policy().algorithms.iter().map(|a| a.as_str()).collect();

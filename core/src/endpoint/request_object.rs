@@ -10,7 +10,6 @@ use crate::client::Client;
 use crate::env::Time;
 use crate::error::Misdeed;
 use crate::http::Parameters;
-use crate::keys::Algorithm;
 use crate::server::AuthorizationServer;
 use crate::token::jwt::{self, Jws};
 
@@ -95,8 +94,8 @@ async fn read(
     if !matches!(jws.typ(), None | Some("JWT" | "oauth-authz-req+jwt")) {
         return wrong("invalid_request_object", "the request object is of another type");
     }
-    let registered = client.request_object_signing_alg.map(Algorithm::as_str);
-    if registered.is_some_and(|registered| jws.alg() != Some(registered)) {
+    let registered = client.request_object_signing_alg;
+    if registered.is_some() && jws.algorithm() != registered {
         return wrong("invalid_request_object", "its algorithm is not the registered one");
     }
     let verified = server.verify_by_client(client, &jws).await.map_err(Unread::Machine)?;

@@ -52,11 +52,14 @@ impl Algorithm {
 
 impl FromStr for Algorithm {
     type Err = crate::client::UnknownName;
+
+    /// `Ed25519` is the newer name of what `EdDSA` is with that curve, the only one here (RFC 9864).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Algorithm::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(crate::client::UnknownName)
+        let named = |algorithm: &Algorithm| algorithm.as_str() == text;
+        match text {
+            "Ed25519" => Ok(Algorithm::EdDsa),
+            _ => Algorithm::ALL.into_iter().find(named).ok_or(crate::client::UnknownName),
+        }
     }
 }
 

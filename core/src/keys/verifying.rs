@@ -230,6 +230,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_go_by_the_newer_name_of_its_algorithm() {
+        let mut jwk = SigningKey::generate(Algorithm::EdDsa, Time::EPOCH).unwrap().verifier.jwk;
+        jwk["alg"] = json!("Ed25519");
+        assert_eq!(set(&json!([jwk])).unwrap().candidates(None, Algorithm::EdDsa).len(), 1);
+    }
+
+    #[test]
     fn an_rsa_key_that_does_not_say_its_algorithm_does_both() {
         let mut jwk = SigningKey::generate(Algorithm::Rs256, Time::EPOCH).unwrap().verifier.jwk;
         jwk.as_object_mut().unwrap().remove("alg");

@@ -71,8 +71,9 @@ impl<'a> Jws<'a> {
         self.text("typ")
     }
 
-    pub(crate) fn alg(&self) -> Option<&str> {
-        self.text("alg")
+    /// `none` and everything with a shared key are unknown here.
+    pub(crate) fn algorithm(&self) -> Option<Algorithm> {
+        self.text("alg")?.parse().ok()
     }
 
     /// The claims, of which nothing is proved.
@@ -93,8 +94,7 @@ impl<'a> Jws<'a> {
         if self.kid().is_some_and(|kid| !keys.knows(kid)) {
             return Err(Unverified::UnknownKey);
         }
-        // `none` and everything with a shared key are unknown here.
-        let Some(algorithm) = self.alg().and_then(|name| name.parse().ok()) else {
+        let Some(algorithm) = self.algorithm() else {
             return invalid("its algorithm is unknown");
         };
         let candidates = keys.candidates(self.kid(), algorithm);
