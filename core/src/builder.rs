@@ -11,6 +11,7 @@ use crate::issuer::{Issuer, IssuerError};
 use crate::keys::{KeyError, Keys, MasterKey, Signer};
 use crate::limit::{NoLimit, RateLimit};
 use crate::policy::Policy;
+use crate::registration::Registration;
 use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ErrorPage, PageError, Parts};
 use crate::store::{ClientStore, KeyStore, TokenStore};
@@ -34,6 +35,7 @@ pub struct Builder {
     scopes: Vec<String>,
     consent_policy: Arc<dyn ConsentPolicy>,
     fetch: Option<Arc<dyn Fetch>>,
+    registration: Option<Arc<dyn Registration>>,
     limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
 }
@@ -89,6 +91,7 @@ impl Builder {
             scopes: Vec::new(),
             consent_policy: Arc::new(AsRegistered),
             fetch: None,
+            registration: None,
             limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
         }
@@ -154,6 +157,13 @@ impl Builder {
     /// request objects elsewhere (`jwks_uri`, `request_uri`).
     pub fn fetch(self, fetch: impl Fetch) -> Self {
         Self { fetch: Some(Arc::new(fetch)), ..self }
+    }
+
+    /// Lets clients register themselves (RFC 7591): [`OpenRegistration`](crate::OpenRegistration),
+    /// [`RegistrationByToken`](crate::RegistrationByToken), or the host's own rules. Without it, only
+    /// [`AuthorizationServer::clients`] registers clients.
+    pub fn registration(self, registration: impl Registration) -> Self {
+        Self { registration: Some(Arc::new(registration)), ..self }
     }
 
     /// Where events go.
@@ -240,6 +250,7 @@ impl Builder {
             policy: self.policy,
             consent_policy: self.consent_policy,
             fetch: self.fetch,
+            registration: self.registration,
             limit: self.limit,
             error_page: self.error_page,
             issuer,

@@ -63,6 +63,11 @@ pub(crate) enum Misdeed {
     #[error("the client's assertion is not valid: {0}")]
     ClientAssertion(&'static str),
 
+    #[error("the body is no JSON object")]
+    NotJson,
+    #[error("the metadata is refused: {0}: {1}")]
+    Metadata(&'static str, String),
+
     #[error("the grant type is unknown")]
     GrantTypeUnknown,
     #[error("the client is not registered for this grant type")]
@@ -187,6 +192,19 @@ impl Misdeed {
             | M::ClientUnproved { .. }
             | M::ClientAssertion(_) => {
                 (401, "invalid_client", "client authentication failed".into())
+            }
+
+            M::NotJson => (
+                400,
+                "invalid_client_metadata",
+                "the body must be a JSON object, as application/json".into(),
+            ),
+            M::Metadata(field, why) => {
+                let code = match *field {
+                    "redirect_uris" => "invalid_redirect_uri",
+                    _ => "invalid_client_metadata",
+                };
+                (400, code, printable(&format!("{field}: {why}")).into())
             }
 
             M::GrantTypeUnknown => {
@@ -326,6 +344,13 @@ impl Misdeed {
             (_, None) => response,
         }
     }
+}
+
+/// What may stand in an `error_description` (RFC 6749 section 5.2). The sentence quotes what the caller itself has
+/// sent, in JSON, to the caller.
+fn printable(text: &str) -> String {
+    let allowed = |c: char| if matches!(c, ' ' | '!' | '#'..='[' | ']'..='~') { c } else { '\'' };
+    text.chars().map(allowed).take(300).collect()
 }
 
 /// An error with its sources, for the host's log: this crate's errors say what could not be done, and

@@ -28,6 +28,10 @@ pub enum Method {
     Post,
     /// OPTIONS
     Options,
+    /// PUT
+    Put,
+    /// DELETE
+    Delete,
     /// Any other.
     Other,
 }
@@ -41,6 +45,8 @@ impl Method {
             "HEAD" => Method::Head,
             "POST" => Method::Post,
             "OPTIONS" => Method::Options,
+            "PUT" => Method::Put,
+            "DELETE" => Method::Delete,
             _ => Method::Other,
         }
     }

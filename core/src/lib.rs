@@ -71,6 +71,7 @@ mod keys;
 mod limit;
 mod logout;
 mod policy;
+mod registration;
 mod resource;
 mod scope;
 mod secret;
@@ -106,6 +107,9 @@ pub use keys::{
 pub use limit::{Attempt, RateLimit};
 pub use logout::Logout;
 pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
+pub use registration::{
+    OpenRegistration, Registration, RegistrationByToken, RegistrationDecision, RegistrationRequest,
+};
 pub use resource::{ResourceError, ResourceServer, ResourceServerBuilder};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
 pub use secret::{Secret, SecretDigest};

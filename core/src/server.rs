@@ -18,6 +18,7 @@ use crate::issuer::Issuer;
 use crate::keys::{JwkSet, KeyError, KeyInfo, KeyRotation, Keys, MAX_JWK_SET, Ring};
 use crate::limit::RateLimit;
 use crate::policy::Policy;
+use crate::registration::Registration;
 use crate::store::{ClientStore, Owner, Remembered, StoreError, TokenStore};
 use crate::subject::{Claims, SubjectStatus, Subjects};
 use crate::token::jwt::{Jws, Unverified};
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) consent_policy: Arc<dyn ConsentPolicy>,
     pub(crate) fetch: Option<Arc<dyn Fetch>>,
+    pub(crate) registration: Option<Arc<dyn Registration>>,
     pub(crate) limit: Arc<dyn RateLimit>,
     pub(crate) error_page: Arc<ErrorPage>,
 }
@@ -78,6 +80,7 @@ pub(crate) mod path {
     pub(crate) const REVOKE: &str = "/oauth2/revoke";
     pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
     pub(crate) const END_SESSION: &str = "/oauth2/logout";
+    pub(crate) const REGISTER: &str = "/oauth2/register";
     pub(crate) const JWKS: &str = "/oauth2/jwks.json";
     pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
     pub(crate) const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -110,6 +113,7 @@ impl AuthorizationServer {
             path::USERINFO => endpoint::userinfo::respond(&mut call).await,
             path::REVOKE => endpoint::revoke::respond(&mut call).await,
             path::INTROSPECT => endpoint::introspect::respond(&mut call).await,
+            path::REGISTER => endpoint::register::respond(&mut call).await,
             path::JWKS => return endpoint::jwks::answer(&call),
             path::OPENID_CONFIGURATION => return endpoint::discovery::answer(&call),
             _ => return self.well_known_or_nothing(request).await,
@@ -167,6 +171,7 @@ impl AuthorizationServer {
         ]
         .iter()
         .chain(self.logout_page().map(|_| &path::END_SESSION))
+        .chain(self.registration().map(|_| &path::REGISTER))
         .map(|path| format!("{prefix}{path}"))
         .chain([format!("{}{prefix}", path::OAUTH_METADATA)])
         .collect()
@@ -390,6 +395,10 @@ impl AuthorizationServer {
             Some(fetch) => fetch.get(url, max_age, limit).await,
             None => Err(FetchError::new(url, "the server makes no outgoing calls: Builder::fetch")),
         }
+    }
+
+    pub(crate) fn registration(&self) -> Option<&dyn Registration> {
+        self.0.registration.as_deref()
     }
 
     pub(crate) fn fetches(&self) -> bool {

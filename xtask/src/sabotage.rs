@@ -332,6 +332,36 @@ const ALL: &[Sabotage] = &[
         "if ring.has_old(policy, Time::EPOCH) {",
     ),
     core(
+        "let any token manage a client",
+        "core/src/endpoint/register.rs",
+        "let is_right = digest.unwrap_or(&decoy).matches(&token) && digest.is_some();",
+        "let is_right = !decoy.matches(&token) && digest.is_some();",
+    ),
+    core(
+        "let a client that registers itself skip consent on a change",
+        "core/src/endpoint/register.rs",
+        "require_consent: registered.require_consent,",
+        "require_consent: secret.is_none(),",
+    ),
+    core(
+        "give those who register themselves every scope of the server",
+        "core/src/registration.rs",
+        "        client.scope = client.scope.intersection(&self.scope);\n        Ok(RegistrationDecision::Admit)",
+        "        Ok(RegistrationDecision::Admit)",
+    ),
+    core(
+        "register without an initial access token",
+        "core/src/registration.rs",
+        "Ok(match known || request.registered.is_some() {",
+        "Ok(match known || request.initial_access_token.is_none() {",
+    ),
+    core(
+        "choose the id of a client that registers itself",
+        "core/src/endpoint/register.rs",
+        "metadata::read(&wanted, client_id.expose(), known)",
+        "metadata::read(&wanted, wanted.get(\"client_id\").and_then(Value::as_str).unwrap_or(client_id.expose()), known)",
+    ),
+    core(
         "store the consent of a refused insertion",
         "core/src/store/memory.rs",
         "return Ok(Inserted::Existing(Box::new(existing.clone())));",

@@ -11,6 +11,7 @@ use crate::secret::{Secret, SecretDigest};
 
 pub(crate) mod assertion;
 pub(crate) mod authentication;
+pub(crate) mod metadata;
 pub(crate) mod redirect;
 pub(crate) mod registry;
 

@@ -98,7 +98,7 @@ pub(crate) fn parameters(request: &Request) -> Result<Parameters, Refusal> {
             Err(Misdeed::ParametersInQuery)
         }
         Method::Post => request.form_parameters(),
-        Method::Options | Method::Other => {
+        _ => {
             return Err(Refusal::Machine(Misdeed::Method("GET, HEAD, POST")));
         }
     };

@@ -58,8 +58,14 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "require_request_uri_registration": true,
         "request_object_signing_alg_values_supported": assertions,
     });
-    if let (Some(_), Some(members)) = (server.logout_page(), metadata.as_object_mut()) {
-        members.insert("end_session_endpoint".to_owned(), at(path::END_SESSION).into());
+    let optional = [
+        ("end_session_endpoint", path::END_SESSION, server.logout_page().is_some()),
+        ("registration_endpoint", path::REGISTER, server.registration().is_some()),
+    ];
+    for (name, path, is_there) in optional {
+        if let (true, Some(members)) = (is_there, metadata.as_object_mut()) {
+            members.insert(name.to_owned(), at(path).into());
+        }
     }
     metadata
 }

@@ -16,6 +16,7 @@ pub(crate) mod discovery;
 pub(crate) mod end_session;
 pub(crate) mod introspect;
 pub(crate) mod jwks;
+pub(crate) mod register;
 pub(crate) mod request_object;
 pub(crate) mod response_mode;
 pub(crate) mod revoke;

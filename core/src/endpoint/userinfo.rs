@@ -14,7 +14,7 @@ const TYP: &str = "userinfo+jwt";
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let token = match call.request.method {
         Method::Get | Method::Head | Method::Post => presented(call.request)?,
-        Method::Options | Method::Other => return Err(Misdeed::Method("GET, HEAD, POST, OPTIONS")),
+        _ => return Err(Misdeed::Method("GET, HEAD, POST, OPTIONS")),
     };
     let Live { token, claims, client } = access_token::live(call.server, &token, call.now).await?;
     call.client = Some(client.clone());

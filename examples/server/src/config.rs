@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
 use crate::proxy::network;
+use crate::registration;
 use crate::storage::Backend;
 use crate::tls::Tls;
 use crate::trusted::TrustedOrigins;
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) anonymous_revocation: bool,
     /// What the server may call for its clients: where their keys and request objects are.
     pub(crate) outgoing: Outgoing,
+    /// Which applications may register themselves.
+    pub(crate) registration: registration::Settings,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) log: Log,
     /// Where to answer Prometheus; nowhere when not set.
@@ -125,6 +128,12 @@ pub(crate) enum LogFormat {
 #[serde(transparent)]
 pub(crate) struct RedactedText(String);
 
+impl RedactedText {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::fmt::Debug for RedactedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
@@ -148,6 +157,7 @@ impl Default for Config {
             trusted_origins: Vec::new(),
             anonymous_revocation: true,
             outgoing: Outgoing::default(),
+            registration: registration::Settings::default(),
             lifetimes: Lifetimes {
                 code: 600,
                 access_token: 3600,
@@ -262,6 +272,9 @@ impl Config {
         if let Some(text) = self.trusted_proxies.iter().find(|text| network(text).is_none()) {
             let text = format!("trusted_proxies: {text:?} is no address and no network");
             return fail(format!("{text}: write 10.0.0.1 or 10.0.0.0/8"));
+        }
+        if let Err(why) = self.registration.check() {
+            return fail(why);
         }
         if let Some(text) = self.outgoing.allow.iter().find(|text| network(text).is_none()) {
             let text = format!("outgoing.allow: {text:?} is no address and no network");
@@ -470,9 +483,16 @@ fn explain(error: figment::Error) -> String {
     let key = first.path.join(".");
     let hint = match (key.as_str(), &first.kind) {
         ("listen" | "metrics", _) => ". Write it as 127.0.0.1:4000",
-        ("scopes" | "apis" | "trusted_origins" | "trusted_proxies" | "outgoing.allow", _) => {
-            ". Write it as [\"one\", \"two\"]"
-        }
+        (
+            "scopes"
+            | "apis"
+            | "trusted_origins"
+            | "trusted_proxies"
+            | "outgoing.allow"
+            | "registration.tokens"
+            | "registration.scopes",
+            _,
+        ) => ". Write it as [\"one\", \"two\"]",
         (_, figment::error::Kind::UnknownField(..)) => {
             ". In environment variables two underscores lead into a table: GRANTOR_LIFETIMES__CODE"
         }
@@ -526,6 +546,9 @@ mod tests {
             "otlp = \"collector:4318\"",
             "trusted_proxies = [\"proxy.example.com\"]",
             "[outgoing]\nallow = [\"keys.example.com\"]",
+            "[registration]\nmode = \"open\"",
+            "[registration]\nmode = \"token\"\norganisation = \"acme\"",
+            "[registration]\nmode = \"token\"\norganisation = \"acme\"\ntokens = [\"short\"]",
             "issuer = \"https://id.example.com\"\ntrusted_origins = [\"http://localhost:3000\"]",
             "metrics = \"127.0.0.1:4000\"",
             "metrics = 9464",

@@ -24,6 +24,7 @@ mod pages;
 mod passwords;
 mod problem;
 mod proxy;
+mod registration;
 mod replies;
 mod session;
 mod sign_in;

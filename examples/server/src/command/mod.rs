@@ -134,6 +134,7 @@ fn check_config(config: &Config) -> Result<(), Fatal> {
         ("trusted proxies", list(&config.trusted_proxies)),
         ("audiences", list(&config.policy()?.apis)),
         ("scopes", config.policy()?.scopes.to_string()),
+        ("registration", format!("{:?}", config.registration.mode).to_lowercase()),
         (
             "outgoing calls",
             config.opened_networks().map_or_else(
@@ -211,7 +212,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
     accounts.set(migrate::MOVING, "").await?;
     let storage = Storage::open(config.storage, data)?;
     refuse_half_a_folder(config, &accounts, &storage).await?;
-    let server = storage
+    let mut builder = storage
         .serve(AuthorizationServer::builder(&config.issuer))
         .subjects(accounts.clone())
         .master_key(master_key)
@@ -221,9 +222,11 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .events(events::Logged)
         .rate_limit(ClientLimit::new())
         .fetch(config.fetcher()?)
-        .error_page(pages::error)
-        .build()
-        .await?;
+        .error_page(pages::error);
+    if let Some(rules) = config.registration.rules(&accounts) {
+        builder = builder.registration(rules);
+    }
+    let server = builder.build().await?;
     Ok(Opened { server, accounts, storage, _lock: lock })
 }
 

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::bootstrap::{self, Made, Plan};
 use crate::config::Config;
 use crate::error::Fatal;
+use crate::registration::Mode;
 use crate::tls::Certificate;
 use crate::{metrics, telemetry};
 
@@ -49,6 +50,17 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
             "a proxy seems to stand in front of this server, and everybody counts as one address: \
              set trusted_proxies to the proxy's address"
         );
+    }
+    if let Some(slug) = &config.registration.organisation
+        && accounts.organisation(slug).await?.is_none()
+    {
+        return Err(Fatal::Say(format!(
+            "registration.organisation: there is no organisation {slug:?}; make it with \
+             `grantor-server init --org {slug}`"
+        )));
+    }
+    if config.registration.mode == Mode::Open {
+        tracing::warn!("registration.mode is open: everybody can register an application");
     }
     if let Some(networks) = config.opened_networks() {
         tracing::warn!(

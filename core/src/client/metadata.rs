@@ -1,0 +1,229 @@
+//! Client metadata in the words of RFC 7591 section 2 and OpenID Connect Dynamic Client Registration section 2.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{AuthMethod, Client, ClientAuthentication, GrantType};
+use crate::keys::Algorithm;
+use crate::scope::Scope;
+use crate::secret::Secret;
+
+/// A field that cannot be accepted, and why.
+pub(crate) struct Wrong {
+    pub(crate) field: &'static str,
+    pub(crate) why: String,
+}
+
+type Read<T> = Result<T, Wrong>;
+
+fn wrong<T>(field: &'static str, why: impl Into<String>) -> Read<T> {
+    Err(Wrong { field, why: why.into() })
+}
+
+/// What a client asks to be, as a client of this id. Fields that are not known are ignored (RFC 7591 section
+/// 2); fields that are known and cannot be had are refused, so that nobody counts on them.
+pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope) -> Read<Client> {
+    let fields = Fields(metadata);
+    let name = fields.text("client_name")?.unwrap_or_else(|| "Unnamed application".into());
+    let method = fields.parsed("token_endpoint_auth_method", "an authentication method")?;
+    let method = method.unwrap_or(AuthMethod::Basic);
+    let mut client = match method {
+        AuthMethod::None => Client::public(client_id, name),
+        // The registry makes the secret.
+        AuthMethod::Basic | AuthMethod::Post => {
+            Client::confidential(client_id, name, &Secret::new(""))
+        }
+        AuthMethod::PrivateKeyJwt => {
+            let mut client = Client::public(client_id, name);
+            client.authentication = ClientAuthentication::PrivateKeyJwt;
+            client
+        }
+    };
+    if let ClientAuthentication::Secret { method: kept, .. } = &mut client.authentication {
+        *kept = Some(method);
+    }
+    client.redirect_uris = fields.list("redirect_uris")?;
+    client.post_logout_redirect_uris = fields.list("post_logout_redirect_uris")?;
+    client.request_uris = fields.list("request_uris")?;
+    client.contacts = fields.list("contacts")?;
+    client.grant_types = grant_types(&fields)?;
+    client.scope = scope(&fields, known)?;
+    client.native = match fields.text("application_type")?.as_deref() {
+        None | Some("web") => false,
+        Some("native") => true,
+        Some(_) => return wrong("application_type", "use web or native"),
+    };
+    response_types(&fields)?;
+    if !matches!(fields.text("subject_type")?.as_deref(), None | Some("public")) {
+        return wrong("subject_type", "only public is supported");
+    }
+    client.id_token_signed_response_alg = fields.algorithm("id_token_signed_response_alg")?;
+    client.userinfo_signed_response_alg = fields.algorithm("userinfo_signed_response_alg")?;
+    client.request_object_signing_alg = fields.algorithm("request_object_signing_alg")?;
+    client.token_endpoint_auth_signing_alg = fields.algorithm("token_endpoint_auth_signing_alg")?;
+    client.require_signed_request_object =
+        fields.flag("require_signed_request_object")?.unwrap_or(false);
+    client.require_auth_time = fields.flag("require_auth_time")?.unwrap_or(false);
+    client.default_max_age = fields.seconds("default_max_age")?;
+    client.jwks = match metadata.get("jwks") {
+        None | Some(Value::Null) => None,
+        Some(jwks @ Value::Object(_)) => Some(jwks.to_string()),
+        Some(_) => return wrong("jwks", "it is a JWK Set, an object"),
+    };
+    client.jwks_uri = fields.text("jwks_uri")?;
+    client.client_uri = fields.text("client_uri")?;
+    client.logo_uri = fields.text("logo_uri")?;
+    client.policy_uri = fields.text("policy_uri")?;
+    client.tos_uri = fields.text("tos_uri")?;
+    client.initiate_login_uri = fields.text("initiate_login_uri")?;
+    for encrypted in [
+        "id_token_encrypted_response_alg",
+        "userinfo_encrypted_response_alg",
+        "request_object_encryption_alg",
+    ] {
+        if fields.text(encrypted)?.is_some() {
+            return wrong(encrypted, "encryption is not supported");
+        }
+    }
+    Ok(client)
+}
+
+fn grant_types(fields: &Fields<'_>) -> Read<Vec<GrantType>> {
+    if !fields.has("grant_types") {
+        return Ok(vec![GrantType::AuthorizationCode]);
+    }
+    let parse = |name: String| {
+        name.parse().map_err(|_| Wrong {
+            field: "grant_types",
+            why: "use authorization_code, refresh_token or client_credentials".into(),
+        })
+    };
+    fields.list("grant_types")?.into_iter().map(parse).collect()
+}
+
+fn response_types(fields: &Fields<'_>) -> Read<()> {
+    match fields.list("response_types")?.iter().all(|one| one == "code") {
+        true => Ok(()),
+        false => wrong("response_types", "only code is supported"),
+    }
+}
+
+/// Scopes that the server does not know are dropped, and the answer says what is left. Without a `scope` it is
+/// what OpenID Connect gives a meaning.
+fn scope(fields: &Fields<'_>, known: &Scope) -> Read<Scope> {
+    match fields.text("scope")? {
+        None => Ok(known.filter(|token| crate::scope::OPENID_SCOPES.contains(&token))),
+        Some(text) => match Scope::parse(&text) {
+            Ok(scope) => Ok(scope.intersection(known)),
+            Err(error) => wrong("scope", error.to_string()),
+        },
+    }
+}
+
+/// The members of a JSON object, of which each has a type. `null` is as good as absent.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &'static str) -> Read<Option<String>> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => wrong(name, "it is a text"),
+        }
+    }
+
+    fn list(&self, name: &'static str) -> Read<Vec<String>> {
+        const MOST: usize = 100;
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(all)) if all.len() <= MOST => {
+                let texts = all.iter().map(|one| one.as_str().map(str::to_owned));
+                texts
+                    .collect::<Option<_>>()
+                    .ok_or(Wrong { field: name, why: "it is a list of texts".into() })
+            }
+            Some(_) => wrong(name, "it is a list of texts"),
+        }
+    }
+
+    fn flag(&self, name: &'static str) -> Read<Option<bool>> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => wrong(name, "it is true or false"),
+        }
+    }
+
+    fn seconds(&self, name: &'static str) -> Read<Option<Duration>> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_u64().filter(|seconds| *seconds <= u64::from(u32::MAX)) {
+                Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+                None => wrong(name, "it is a whole number of seconds"),
+            },
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &'static str, what: &str) -> Read<Option<T>> {
+        match self.text(name)?.as_deref().map(str::parse::<T>) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => wrong(name, format!("it is not {what} that this server knows")),
+        }
+    }
+
+    fn algorithm(&self, name: &'static str) -> Read<Option<Algorithm>> {
+        self.parsed(name, "an algorithm")
+    }
+}
+
+/// A client's metadata, as it is answered. Never a secret: that is added where one was just made.
+pub(crate) fn write(client: &Client) -> Map<String, Value> {
+    let method = match &client.authentication {
+        ClientAuthentication::None => AuthMethod::None,
+        ClientAuthentication::Secret { method, .. } => method.unwrap_or(AuthMethod::Basic),
+        ClientAuthentication::PrivateKeyJwt => AuthMethod::PrivateKeyJwt,
+    };
+    let name = |algorithm: Option<Algorithm>| algorithm.map(Algorithm::as_str);
+    let has_code = client.may(GrantType::AuthorizationCode);
+    let metadata = json!({
+        "client_id": client.client_id,
+        "client_id_issued_at": client.created_at.secs(),
+        "client_name": client.client_name,
+        "application_type": if client.native { "native" } else { "web" },
+        "redirect_uris": client.redirect_uris,
+        "post_logout_redirect_uris": client.post_logout_redirect_uris,
+        "request_uris": client.request_uris,
+        "contacts": client.contacts,
+        "grant_types": client.grant_types.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
+        "response_types": if has_code { vec!["code"] } else { vec![] },
+        "scope": client.scope.to_string(),
+        "subject_type": "public",
+        "token_endpoint_auth_method": method.as_str(),
+        "token_endpoint_auth_signing_alg": name(client.token_endpoint_auth_signing_alg),
+        "id_token_signed_response_alg":
+            client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
+        "userinfo_signed_response_alg": name(client.userinfo_signed_response_alg),
+        "request_object_signing_alg": name(client.request_object_signing_alg),
+        "require_signed_request_object": client.require_signed_request_object,
+        "require_auth_time": client.require_auth_time,
+        "default_max_age": client.default_max_age.map(|age| age.as_secs()),
+        "jwks": client.jwks.as_deref().and_then(|jwks| serde_json::from_str::<Value>(jwks).ok()),
+        "jwks_uri": client.jwks_uri,
+        "client_uri": client.client_uri,
+        "logo_uri": client.logo_uri,
+        "policy_uri": client.policy_uri,
+        "tos_uri": client.tos_uri,
+        "initiate_login_uri": client.initiate_login_uri,
+    });
+    let Value::Object(mut metadata) = metadata else { return Map::new() };
+    // What is not set is left out, and so is a list of nothing.
+    metadata
+        .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|all| !all.is_empty()));
+    metadata
+}

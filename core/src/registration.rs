@@ -1,0 +1,105 @@
+//! Who may register clients by themselves (RFC 7591).
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use crate::client::Client;
+use crate::scope::Scope;
+use crate::secret::SecretDigest;
+use crate::store::StoreError;
+
+/// Decides which clients register themselves. Without one nobody does, and there is no registration endpoint.
+///
+/// What a client says of itself is checked before: every field is one that an administrator could have set. Never
+/// taken from it are what only an operator grants: that nobody is asked for consent, audiences, resources and
+/// lifetimes.
+#[async_trait]
+pub trait Registration: Send + Sync + 'static {
+    /// Decides about a new client, or about what a registered one wants to become. `client` is what would be
+    /// stored; it may be changed: give it a tenant, take scopes away.
+    ///
+    /// # Errors
+    /// When the host cannot say now: the request is answered 503.
+    async fn decide(
+        &self,
+        request: &RegistrationRequest<'_>,
+        client: &mut Client,
+    ) -> Result<RegistrationDecision, StoreError>;
+}
+
+/// A registration that is asked for.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct RegistrationRequest<'a> {
+    /// The bearer token that came with it (RFC 7591 section 3); none for a client that changes, which has
+    /// proved itself by its registration access token.
+    pub initial_access_token: Option<&'a str>,
+    /// Where it came from, as far as the host knows.
+    pub peer: Option<IpAddr>,
+    /// The client as it is registered now, when it changes.
+    pub registered: Option<&'a Client>,
+}
+
+impl std::fmt::Debug for RegistrationRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistrationRequest").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// See [`Registration::decide`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationDecision {
+    /// It is registered.
+    Admit,
+    /// The initial access token is missing or wrong: 401.
+    WrongToken,
+}
+
+/// Whoever comes may register a client. **Everybody on the network can then have a page of theirs ask your
+/// people for consent**, and have this server call public URLs (`jwks_uri`): set a
+/// [`RateLimit`](crate::RateLimit).
+#[derive(Clone, Debug)]
+pub struct OpenRegistration {
+    /// What such clients may ask for at most.
+    pub scope: Scope,
+}
+
+#[async_trait]
+impl Registration for OpenRegistration {
+    async fn decide(
+        &self,
+        _: &RegistrationRequest<'_>,
+        client: &mut Client,
+    ) -> Result<RegistrationDecision, StoreError> {
+        client.scope = client.scope.intersection(&self.scope);
+        Ok(RegistrationDecision::Admit)
+    }
+}
+
+/// Whoever has one of these tokens may register clients.
+#[derive(Clone, Debug)]
+pub struct RegistrationByToken {
+    /// The digests of the initial access tokens.
+    pub tokens: Vec<SecretDigest>,
+    /// What such clients may ask for at most.
+    pub scope: Scope,
+}
+
+#[async_trait]
+impl Registration for RegistrationByToken {
+    async fn decide(
+        &self,
+        request: &RegistrationRequest<'_>,
+        client: &mut Client,
+    ) -> Result<RegistrationDecision, StoreError> {
+        client.scope = client.scope.intersection(&self.scope);
+        let token = request.initial_access_token.unwrap_or_default();
+        // Every digest is compared, so that time does not tell which one matched.
+        let known = self.tokens.iter().fold(false, |found, digest| digest.matches(token) | found);
+        Ok(match known || request.registered.is_some() {
+            true => RegistrationDecision::Admit,
+            false => RegistrationDecision::WrongToken,
+        })
+    }
+}
