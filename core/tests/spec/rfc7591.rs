@@ -313,6 +313,7 @@ fn a_client_replaces_what_it_says_of_itself_and_nothing_else() {
     let stored = block_on(world.server.clients().find(&id)).unwrap().unwrap();
     assert_eq!((stored.tenant.as_deref(), stored.allowed_origins.len()), (Some("acme"), 1));
     assert_eq!(stored.redirect_uris, ["https://rp.example/other"]);
+    assert!(stored.require_consent && stored.require_pkce && !stored.first_party);
     // The secret is still the same.
     let form = Request::form("/oauth2/token", &[("grant_type", "client_credentials")]);
     let request = form.header("authorization", basic(&id, &str_of(&client, "client_secret")));

@@ -14,6 +14,14 @@ pub(crate) enum Verb {
     /// every client can know them
     #[command(after_help = "Example:\n  grantor-server keys rotate")]
     Rotate,
+    /// Replace all keys at once, because they have leaked: every token dies, and people's applications
+    /// sign them in again
+    #[command(after_help = "Example:\n  grantor-server keys replace --yes")]
+    Replace {
+        /// Everything that was issued dies: say that you mean it
+        #[arg(long)]
+        yes: bool,
+    },
     /// Show the published keys
     #[command(after_help = "Example:\n  grantor-server keys list")]
     List,
@@ -35,6 +43,21 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
                 )),
                 _ => {}
             }
+            list(&server);
+        }
+        Verb::Replace { yes: false } => {
+            return Err(Fatal::Say(
+                "everything that was issued would die, and people sign in again everywhere: add --yes \
+                 if you mean it. To replace keys by and by, use `keys rotate`"
+                    .into(),
+            ));
+        }
+        Verb::Replace { yes: true } => {
+            server.replace_keys().await?;
+            say(format_args!(
+                "All keys are new. A running server takes them within a minute; restart it to have \
+                 them at once."
+            ));
             list(&server);
         }
         Verb::List => list(&server),

@@ -269,6 +269,21 @@ fn keys_are_rotated_beside_a_running_server() {
     assert_eq!(again.matches("RS256").count(), 2, "{again}");
 }
 
+#[test]
+fn keys_are_replaced_when_it_is_meant() {
+    let server = Server::new();
+    let before = stdout(&server.command(&["keys", "list"]).output().unwrap());
+    let asked = server.command(&["keys", "replace"]).output().unwrap();
+    assert!(!asked.status.success() && stderr(&asked).contains("--yes"), "{}", stderr(&asked));
+    assert_eq!(stdout(&server.command(&["keys", "list"]).output().unwrap()), before);
+    let replaced = server.command(&["keys", "replace", "--yes"]).output().unwrap();
+    let said = stdout(&replaced);
+    assert!(replaced.status.success() && said.contains("All keys are new"), "{said}");
+    assert_eq!(said.matches("signs now").count(), 3, "{said}");
+    let kids = before.split_whitespace().filter(|word| word.len() == 43);
+    assert!(kids.clone().count() == 3 && kids.into_iter().all(|kid| !said.contains(kid)), "{said}");
+}
+
 /// The commands that a help text lists.
 fn listed(help: &str) -> Vec<String> {
     let commands = help.split("Commands:\n").nth(1).unwrap_or("").split("\n\n").next().unwrap();
