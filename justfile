@@ -63,7 +63,7 @@ unit:
     cargo build -p grantor-server
     systemd-analyze verify target/unit/grantor-server.service
 
-# Real clients and a real browser. Needs Node, Python and Chromium.
+# Real clients and a real browser. Needs Node, Python, Chromium, openssl and Apache with mod_auth_openidc.
 e2e:
     cargo build -p grantor-server -p grantor-example-embed-axum -p grantor-example-embed-actix -p grantor-example-separate-api
     cd e2e && npm ci --no-audit --no-fund
