@@ -88,6 +88,7 @@ pages! {
     testing: "testing.md",
     production: "production.md",
     defaults: "defaults.md",
+    certification: "certification.md",
     stores: "writing-a-storage-backend.md",
 }
 
@@ -117,6 +118,31 @@ mod tests {
             }
         }
         assert!(links > 4);
+    }
+
+    /// Whoever renames or removes a test learns that a promise hangs on it.
+    #[test]
+    fn every_test_that_the_page_of_certification_names_exists() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let specs = std::fs::read_dir(root.join("core/tests/spec")).expect("the tests");
+        let source: String = specs
+            .map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("a text"))
+            .collect();
+        let (_, page) =
+            PAGES.iter().find(|(file, _)| *file == "certification.md").expect("the page");
+        let mut named = 0;
+        for row in page.lines().filter(|line| line.starts_with("| ")) {
+            let proofs = row.rsplit(" | ").next().unwrap_or_default();
+            for name in proofs.split('`').skip(1).step_by(2) {
+                let exists = match name.ends_with(".mjs") {
+                    true => root.join("e2e/test").join(name).is_file(),
+                    false => source.contains(&format!("#[test]\nfn {name}()")),
+                };
+                assert!(exists, "{name}");
+                named += 1;
+            }
+        }
+        assert!(named > 40, "{named}");
     }
 
     /// A setting that is added must be explained.
