@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
-use crate::client::Client;
+use crate::client::{Client, GrantType};
 use crate::scope::Scope;
 use crate::secret::SecretDigest;
 use crate::store::StoreError;
@@ -54,9 +54,17 @@ pub enum RegistrationDecision {
     Admit,
     /// The initial access token is missing or wrong: 401.
     WrongToken,
+    /// It may not be such a client: 400 with this sentence.
+    Refused(&'static str),
 }
 
-/// Whoever comes may register a client. **Everybody on the network can then have a page of theirs ask your
+/// A client that acts on its own behalf gets tokens that no person was asked for: that is an administrator's to give.
+fn refuse_machines(client: &Client) -> Option<RegistrationDecision> {
+    let refused = "client_credentials is not for clients that register themselves";
+    client.may(GrantType::ClientCredentials).then_some(RegistrationDecision::Refused(refused))
+}
+
+/// Whoever comes may register a client that acts for people, by their consent. **Everybody on the network can then have a page of theirs ask your
 /// people for consent**, and have this server call public URLs (`jwks_uri`): set a
 /// [`RateLimit`](crate::RateLimit).
 #[derive(Clone, Debug)]
@@ -73,11 +81,11 @@ impl Registration for OpenRegistration {
         client: &mut Client,
     ) -> Result<RegistrationDecision, StoreError> {
         client.scope = client.scope.intersection(&self.scope);
-        Ok(RegistrationDecision::Admit)
+        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))
     }
 }
 
-/// Whoever has one of these tokens may register clients.
+/// Whoever has one of these tokens may register clients that act for people, by their consent.
 #[derive(Clone, Debug)]
 pub struct RegistrationByToken {
     /// The digests of the initial access tokens.
@@ -98,7 +106,7 @@ impl Registration for RegistrationByToken {
         // Every digest is compared, so that time does not tell which one matched.
         let known = self.tokens.iter().fold(false, |found, digest| digest.matches(token) | found);
         Ok(match known || request.registered.is_some() {
-            true => RegistrationDecision::Admit,
+            true => refuse_machines(client).unwrap_or(RegistrationDecision::Admit),
             false => RegistrationDecision::WrongToken,
         })
     }

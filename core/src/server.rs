@@ -255,9 +255,11 @@ impl AuthorizationServer {
         Ok(rotation)
     }
 
-    /// Replaces all keys at once: for the day when they have leaked. **Everything that was issued dies**, tokens,
-    /// codes and refresh tokens alike, and people sign in again. Clients learn the new keys when they meet
-    /// them; for some seconds another process on the same store may not know them.
+    /// Replaces all keys of the ring at once: for the day when they have leaked. **Everything that was issued
+    /// dies**, tokens, codes and refresh tokens alike, and people sign in again. Other processes on the same store
+    /// take them with their next [`AuthorizationServer::maintain`], a minute later at the latest: restart them.
+    /// APIs elsewhere believe the old keys for as long as they keep the JWKS, which is five minutes for a
+    /// [`ResourceServer`](crate::ResourceServer). Keys of a host's [`Signer`](crate::Signer) are the host's to replace.
     ///
     /// Give the server a new master key first, if that is what has leaked, by sealing the ring anew: a store
     /// whose ring is removed makes a new one at the next start, with the same effect.

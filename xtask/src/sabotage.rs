@@ -304,14 +304,14 @@ const ALL: &[Sabotage] = &[
     core(
         "release a claim by name beyond the client's registration",
         "core/src/endpoint/authorize.rs",
-        "claims::scope_of(name).is_some_and(|scope| client.scope.contains(scope))",
-        "claims::scope_of(name).is_some()",
+        "let by_name = claims.by_name.within(&client.scope);",
+        "let by_name = claims.by_name.clone();",
     ),
     core(
         "grant a claim that the person refused",
         "core/src/interaction/mod.rs",
-        "claims::scope_of(name).is_some_and(|behind| scope.contains(behind))",
-        "claims::scope_of(name).is_some()",
+        "let claims = request.claims.within(scope);",
+        "let claims = request.claims.clone();",
     ),
     core(
         "write what came in into the form that is posted",
@@ -346,8 +346,8 @@ const ALL: &[Sabotage] = &[
     core(
         "give those who register themselves every scope of the server",
         "core/src/registration.rs",
-        "        client.scope = client.scope.intersection(&self.scope);\n        Ok(RegistrationDecision::Admit)",
-        "        Ok(RegistrationDecision::Admit)",
+        "        client.scope = client.scope.intersection(&self.scope);\n        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))",
+        "        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))",
     ),
     core(
         "register without an initial access token",
@@ -360,6 +360,36 @@ const ALL: &[Sabotage] = &[
         "core/src/endpoint/register.rs",
         "metadata::read(&wanted, client_id.expose(), known)",
         "metadata::read(&wanted, wanted.get(\"client_id\").and_then(Value::as_str).unwrap_or(client_id.expose()), known)",
+    ),
+    core(
+        "give machine tokens to clients that register themselves",
+        "core/src/registration.rs",
+        "client.may(GrantType::ClientCredentials).then_some",
+        "client.may(GrantType::ClientCredentials).eq(&false).then_some",
+    ),
+    core(
+        "let a client take back what an operator took from it",
+        "core/src/endpoint/register.rs",
+        "client.scope = client.scope.intersection(&registered.scope);",
+        "let _ = &registered.scope;",
+    ),
+    core(
+        "keep consents for a client whose answers go elsewhere",
+        "core/src/endpoint/register.rs",
+        "false => now.plus(std::time::Duration::from_millis(1)),",
+        "false => registered.valid_from.max(crate::env::Time::EPOCH.min(now)),",
+    ),
+    core(
+        "forget an assertion while another process may still take it",
+        "core/src/client/assertion.rs",
+        "let until = expires_at.plus(CLOCK_DIFFERENCE);",
+        "let until = expires_at.plus(CLOCK_DIFFERENCE.min(Duration::ZERO));",
+    ),
+    core(
+        "give claims by name that the client has lost",
+        "core/src/endpoint/userinfo.rs",
+        "&claims.within(&client.scope).userinfo)",
+        "&claims.userinfo)",
     ),
     core(
         "store the consent of a refused insertion",

@@ -50,7 +50,8 @@ enum Proof<'a> {
 /// A stranger learns nothing: an unknown client, an inactive one, a wrong secret and a wrong way
 /// of sending it are answered with the same bytes, after the same work. (Only who may read the
 /// answer in a browser differs, which a client's own pages can find out anyway; and an assertion is
-/// verified only when there is a key to do it with.)
+/// verified only when there is a key to do it with, which may have to be fetched, and may not be there: ids of
+/// clients are no secrets.)
 pub(crate) async fn authenticate_client(
     call: &mut Call<'_>,
     parameters: &Parameters,

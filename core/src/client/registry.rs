@@ -19,6 +19,7 @@ const MAX_REDIRECT_URIS: usize = 20;
 const MAX_ORIGINS: usize = 20;
 const MAX_AUDIENCES: usize = 20;
 const MAX_CONTACTS: usize = 10;
+const MAX_JWKS: usize = 8192;
 const MAX_TEXT: usize = 2048;
 
 /// The clients of a server, for administration. From [`AuthorizationServer::clients`].
@@ -169,7 +170,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Whether a client is sound, and this server does what it needs.
-    fn check(&self, client: &Client) -> Result<(), RegistryError> {
+    pub(crate) fn check(&self, client: &Client) -> Result<(), RegistryError> {
         check(client)?;
         for (field, algorithm) in [
             ("id_token_signed_response_alg", client.id_token_signed_response_alg),
@@ -385,6 +386,10 @@ fn check(client: &Client) -> Result<(), RegistryError> {
 fn check_keys(client: &Client) -> Result<(), RegistryError> {
     if client.jwks.is_some() && client.jwks_uri.is_some() {
         return invalid("jwks", "either jwks or jwks_uri, not both (RFC 7591 section 2)");
+    }
+    // It is kept as it came, so it is bounded as everything that is kept.
+    if client.jwks.as_ref().is_some_and(|jwks| jwks.len() > MAX_JWKS) {
+        return invalid("jwks", "at most 8,192 bytes; more keys can be at a jwks_uri");
     }
     if let Some(jwks) = &client.jwks
         && let Err(why) = JwkSet::from_json(jwks.as_bytes())

@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::grant::Challenge;
 use crate::http::{Method, Parameters, Request, Response, has_control};
 use crate::interaction::ticket::{Purpose, Ticket};
+use crate::interaction::to_interaction;
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::server::{AuthorizationServer, PageError};
 use crate::token::claims_request::{ClaimsByName, ClaimsRequest};
@@ -74,8 +75,7 @@ async fn respond(call: &mut Call<'_>) -> Result<Response, Refusal> {
             request.ticket(call.server, &parameters, call.now)?
         }
     };
-    let (origin, path) = (call.server.issuer().origin(), call.server.interaction());
-    Ok(Response::see_other(&format!("{origin}{path}?ticket={ticket}")))
+    Ok(to_interaction(call.server, &ticket))
 }
 
 /// The ticket of [`crate::Pending::authorize_url`], when it is ours, has not expired and is for this
@@ -312,7 +312,8 @@ impl AuthorizationRequest {
         if parameters.any_repeated() {
             return Err(invalid("a parameter is repeated"));
         }
-        let values = PARAMETERS.iter().filter(|name| **name != "state");
+        // The state is opaque, and the claims are JSON, which may be spread over lines.
+        let values = PARAMETERS.iter().filter(|name| !["state", "claims"].contains(name));
         if values.filter_map(|name| parameters.get(name)).any(has_control) {
             return Err(invalid("a parameter has a control character"));
         }
@@ -352,9 +353,7 @@ impl AuthorizationRequest {
         let requested = scope(parameters, client)
             .map_err(|description| refuse("invalid_scope", description))?;
         // A claim by name is no way around what the client is registered for.
-        let by_name = claims.by_name.filter(|name| {
-            claims::scope_of(name).is_some_and(|scope| client.scope.contains(scope))
-        });
+        let by_name = claims.by_name.within(&client.scope);
         let behind = Scope::collect(by_name.iter().filter_map(claims::scope_of));
         let acr_values = words(parameters, "acr_values").map(str::to_owned);
         Ok(Self {

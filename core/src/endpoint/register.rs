@@ -8,6 +8,7 @@ use super::userinfo::bearer;
 use crate::client::authentication::limit;
 use crate::client::metadata::{self, Wrong};
 use crate::client::{Client, ClientAuthentication, CreatedClient, RegistryError};
+use crate::env::Time;
 use crate::error::Misdeed;
 use crate::http::{Method, Response};
 use crate::registration::{Registration, RegistrationDecision, RegistrationRequest};
@@ -27,12 +28,12 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     match (client_id, call.request.method) {
         (None, Method::Post) => register(call, registration).await,
         (Some(id), Method::Get | Method::Head) => {
-            let client = manager(call, &id).await?;
-            Ok(Response::json(200, &Value::Object(answer(call, &client, None, None))))
+            let (client, token) = manager(call, &id).await?;
+            Ok(Response::json(200, &Value::Object(answer(call, &client, None, Some(&token)))))
         }
         (Some(id), Method::Put) => change(call, registration, &id).await,
         (Some(id), Method::Delete) => {
-            let client = manager(call, &id).await?;
+            let (client, _) = manager(call, &id).await?;
             call.server.clients().remove(&client.client_id).await.map_err(misdeed)?;
             Ok(Response::empty(204).header("cache-control", "no-store"))
         }
@@ -48,6 +49,8 @@ async fn register(call: &Call<'_>, registration: &dyn Registration) -> Result<Re
     let client_id = Secret::generate("", environment)?;
     let known = &call.server.policy().scopes;
     let mut client = metadata::read(&wanted, client_id.expose(), known).map_err(refused)?;
+    // First what nobody may be, so that a token that is good once is not spent on it.
+    call.server.clients().check(&client).map_err(misdeed)?;
     let token = bearer(call.request)?;
     let request = RegistrationRequest {
         initial_access_token: token.as_deref(),
@@ -69,7 +72,7 @@ async fn change(
     registration: &dyn Registration,
     client_id: &str,
 ) -> Result<Response, Misdeed> {
-    let registered = manager(call, client_id).await?;
+    let (registered, token) = manager(call, client_id).await?;
     let wanted = body(call)?;
     let text = |name: &str| wanted.get(name).and_then(Value::as_str);
     if text("client_id") != Some(client_id) {
@@ -94,14 +97,20 @@ async fn change(
         peer: call.request.peer,
         registered: Some(&registered),
     };
-    keep(&registered, &mut client, text("client_secret"))?;
+    keep(&registered, &mut client, text("client_secret"), call.now)?;
+    call.server.clients().check(&client).map_err(misdeed)?;
     decide(registration, &request, &mut client).await?;
     let client = call.server.clients().update(client).await.map_err(misdeed)?;
-    Ok(Response::json(200, &Value::Object(answer(call, &client, None, None))))
+    Ok(Response::json(200, &Value::Object(answer(call, &client, None, Some(&token)))))
 }
 
 /// What a change leaves as it was: everything that is not the client's to say.
-fn keep(registered: &Client, client: &mut Client, secret: Option<&str>) -> Result<(), Misdeed> {
+fn keep(
+    registered: &Client,
+    client: &mut Client,
+    secret: Option<&str>,
+    now: Time,
+) -> Result<(), Misdeed> {
     let secrets = match (&registered.authentication, &mut client.authentication) {
         (
             ClientAuthentication::Secret { secrets, .. },
@@ -122,10 +131,22 @@ fn keep(registered: &Client, client: &mut Client, secret: Option<&str>) -> Resul
             why: "it is not the client's".into(),
         }));
     }
+    // What an operator has taken away since is not the client's to take back.
+    client.scope = client.scope.intersection(&registered.scope);
+    client.grant_types.retain(|grant_type| registered.may(*grant_type));
+    // Answers that go elsewhere are another client's, as far as people know: what they allowed the old one ends,
+    // and they are asked again. Whoever has got hold of the token by which a client manages itself gains nothing
+    // silently.
+    let valid_from =
+        match client.redirect_uris.iter().all(|uri| registered.redirect_uris.contains(uri)) {
+            true => registered.valid_from,
+            false => now.plus(std::time::Duration::from_millis(1)),
+        };
     *client = Client {
+        native: registered.native,
         version: registered.version,
         tenant: registered.tenant.clone(),
-        valid_from: registered.valid_from,
+        valid_from,
         description: registered.description.clone(),
         allowed_origins: registered.allowed_origins.clone(),
         require_pkce: registered.require_pkce,
@@ -152,6 +173,9 @@ async fn decide(
 ) -> Result<(), Misdeed> {
     match registration.decide(request, client).await? {
         RegistrationDecision::Admit => Ok(()),
+        RegistrationDecision::Refused(why) => {
+            Err(refused(Wrong { field: "metadata", why: why.to_owned() }))
+        }
         RegistrationDecision::WrongToken if request.initial_access_token.is_none() => {
             Err(Misdeed::TokenMissing)
         }
@@ -163,14 +187,15 @@ async fn decide(
 
 /// The client that manages itself by its registration access token. One that does not exist, one that has no such
 /// token and one with another are answered alike (RFC 7592 section 2.1).
-async fn manager(call: &Call<'_>, client_id: &str) -> Result<Client, Misdeed> {
+async fn manager(call: &Call<'_>, client_id: &str) -> Result<(Client, Secret), Misdeed> {
     let token = bearer(call.request)?.ok_or(Misdeed::TokenMissing)?;
     let found = call.server.client_store().find(call.server.issuer(), client_id).await?;
     let digest = found.as_ref().and_then(|client| client.registration_access_token.as_ref());
     let decoy = SecretDigest::of_text("");
     let is_right = digest.unwrap_or(&decoy).matches(&token) && digest.is_some();
     match found.filter(|client| is_right && client.active) {
-        Some(client) => Ok(Client::clone(&client)),
+        // It has the token already; answers repeat it for clients that keep their last answer (RFC 7592 section 3).
+        Some(client) => Ok((Client::clone(&client), Secret::new(token))),
         None => Err(Misdeed::TokenInvalid("it is not this client's registration access token")),
     }
 }

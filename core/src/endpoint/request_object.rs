@@ -62,7 +62,10 @@ async fn read(
     now: Time,
 ) -> Result<Option<Map<String, Value>>, Unread> {
     let wrong = |code, description| Err(Unread::Wrong((code, description)));
-    if outer.is_repeated("request") || outer.is_repeated("request_uri") {
+    let named = ["request", "request_uri"];
+    let has_object = named.iter().any(|name| outer.get(name).is_some() || outer.is_repeated(name));
+    // Twice the same outside must not become none inside.
+    if has_object && outer.any_repeated() {
         return wrong("invalid_request", "a parameter is repeated");
     }
     let fetched;

@@ -15,7 +15,7 @@ use crate::token::access_token::{self, Id};
 use crate::token::credential::Kind;
 
 /// How far apart the clocks of two processes may be.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(86_400);
+pub(crate) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(86_400);
 
 /// Any token of a grant ends the grant, its access tokens included (RFC 7009 section 2.1). A token
 /// that is unknown, dead or another client's is answered with 200 as well (section 2.2): the

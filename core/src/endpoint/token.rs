@@ -220,7 +220,7 @@ async fn tokens(
     }
     if scope.contains("openid") {
         let in_id_token = if client.claims_in_id_token { &scope } else { &Scope::empty() };
-        let by_name = &grant.claims.id_token;
+        let by_name = &grant.claims.within(&client.scope).id_token;
         let more = match in_id_token.is_empty() && by_name.is_empty() {
             true => Claims::new(),
             false => {

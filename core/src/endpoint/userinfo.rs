@@ -27,7 +27,7 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
         _ => return Err(Misdeed::TokenScope("openid".to_owned())),
     };
     let all = server.subjects().claims(subject).await?;
-    let mut body = claims::released(all, &token.scope, &claims.userinfo);
+    let mut body = claims::released(all, &token.scope, &claims.within(&client.scope).userinfo);
     body.insert("sub".into(), subject.as_str().into());
     let Some(algorithm) = client.userinfo_signed_response_alg else {
         return Ok(Response::json(200, &Value::Object(body)));

@@ -40,7 +40,6 @@ use crate::scope::Scope;
 use crate::server::{AuthorizationServer, path};
 use crate::store::{Inserted, Remembered};
 use crate::subject::SubjectStatus;
-use crate::token::claims;
 use crate::token::credential::{Credential, Kind};
 
 pub(crate) mod ticket;
@@ -131,10 +130,11 @@ impl AuthorizationServer {
             "invalid_request",
             "This sign-in link is not valid. Go back to the application and start again.",
         ))?;
-        if ticket.is_expired(now) {
-            return Err(Refusal::Again(Box::new(again(self, &ticket))));
-        }
         let client = authorize::find_client(self, &ticket.parameters).await?;
+        if ticket.is_expired(now) {
+            let again = again(self, &ticket, &client).map_err(Refusal::Machine)?;
+            return Err(Refusal::Again(Box::new(again)));
+        }
         let request = AuthorizationRequest::validate(self, &ticket.parameters, &client)?;
         Ok(Interaction { server: self.clone(), client, request, ticket })
     }
@@ -148,8 +148,25 @@ impl AuthorizationServer {
 }
 
 /// Sends the browser to the authorize endpoint with the same request, as on a first visit.
-fn again(server: &AuthorizationServer, ticket: &Ticket) -> Response {
-    Response::see_other(&authorize_url(server, ticket))
+fn again(
+    server: &AuthorizationServer,
+    ticket: &Ticket,
+    client: &Client,
+) -> Result<Response, Misdeed> {
+    if client.require_signed_request_object {
+        // Its signature is not at hand any more. The ticket is our own word that it was right.
+        let fresh = Ticket::seal(server, Purpose::Authorization, &ticket.query(), server.now())?;
+        if let Ok(fresh) = fresh {
+            return Ok(to_interaction(server, &fresh));
+        }
+    }
+    Ok(Response::see_other(&authorize_url(server, ticket)))
+}
+
+/// Sends the browser to the host's page.
+pub(crate) fn to_interaction(server: &AuthorizationServer, ticket: &Ticket) -> Response {
+    let (origin, path) = (server.issuer().origin(), server.interaction());
+    Response::see_other(&format!("{origin}{path}?ticket={ticket}"))
 }
 
 fn authorize_url(server: &AuthorizationServer, ticket: &Ticket) -> String {
@@ -231,7 +248,8 @@ impl Interaction {
             Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
         };
         let ask = self.apply_policy(&session.subject).await?;
-        if self.request.scope.is_empty() {
+        // A scope that only stands behind claims is nothing to grant.
+        if self.request.scope.intersection(&self.request.requested).is_empty() {
             let (client_id, subject) = (&self.client.client_id, &session.subject);
             self.server.emit(&Event::DeniedByPolicy { client_id, subject });
             return Ok(self.error("access_denied", "this account may not use the client"));
@@ -505,7 +523,7 @@ impl Consent {
         }
         let id = GrantId::of_handle(issuer, &ticket.grant_handle(server, &self.session)?);
         store.apply(id, Step::Revoke { client: None }, server.now()).await?;
-        Ok(again(server, ticket))
+        again(server, ticket, client)
     }
 
     async fn grant(&self, approved: &Scope, remember: bool) -> Result<Response, Misdeed> {
@@ -576,9 +594,11 @@ impl Consent {
             State::Revoked => return Ok(self.interaction.denied()),
             // The code was redeemed: answering it again would make the client present a spent code,
             // which ends the grant. A new visit gets a new one.
-            State::Active { .. } => return Ok(again(server, &self.interaction.ticket)),
+            State::Active { .. } => {
+                return again(server, &self.interaction.ticket, &self.interaction.client);
+            }
             State::Approved if server.now() >= standing.code_expires_at => {
-                return Ok(again(server, &self.interaction.ticket));
+                return again(server, &self.interaction.ticket, &self.interaction.client);
             }
             State::Approved => {}
         }
@@ -610,9 +630,7 @@ impl Consent {
             None => code_expires_at
                 .plus(policy.access_token_lifetime(client).max(policy.id_token_lifetime(client))),
         };
-        let claims = request
-            .claims
-            .filter(|name| claims::scope_of(name).is_some_and(|behind| scope.contains(behind)));
+        let claims = request.claims.within(scope);
         Grant {
             id: GrantId::of_handle(server.issuer(), handle),
             issuer: server.issuer().clone(),

@@ -124,14 +124,17 @@ pub(crate) trait VerifyingKeys {
 impl VerifyingKeys for JwkSet {
     fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<&VerifyingKey> {
         let fits = |key: &&VerifyingKey| {
-            key.is_for(algorithm) && (kid.is_none() || key.kid.as_deref() == kid)
+            key.is_for(algorithm)
+                && (kid.is_none() || key.kid.is_none() || key.kid.as_deref() == kid)
         };
-        // Every candidate costs a verification: a set of a hundred keys must not cost a hundred.
-        self.0.iter().filter(fits).take(4).collect()
+        // Every candidate costs a verification: a set of a hundred keys must not cost a hundred. Whoever has so
+        // many names them.
+        self.0.iter().filter(fits).take(8).collect()
     }
 
+    /// A key without a name may be the one.
     fn knows(&self, kid: &str) -> bool {
-        self.kids().any(|known| known == kid)
+        self.0.iter().any(|key| key.kid.as_deref().is_none_or(|known| known == kid))
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::scope::Scope;
+use crate::token::claims;
+
 /// How long the parameter may be, in bytes.
 const MAX_LENGTH: usize = 4096;
 /// How many claims it may name for each place.
@@ -19,7 +22,12 @@ pub struct ClaimsByName {
 }
 
 impl ClaimsByName {
-    pub(crate) fn filter(&self, keep: impl Fn(&str) -> bool) -> Self {
+    /// Those that a scope releases.
+    pub(crate) fn within(&self, scope: &Scope) -> Self {
+        self.filter(|name| claims::scope_of(name).is_some_and(|behind| scope.contains(behind)))
+    }
+
+    fn filter(&self, keep: impl Fn(&str) -> bool) -> Self {
         let filter = |names: &BTreeSet<String>| {
             names.iter().filter(|name| keep(name.as_str())).cloned().collect()
         };

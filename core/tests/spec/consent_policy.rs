@@ -73,6 +73,15 @@ fn who_may_not_use_a_client_is_sent_back_without_a_question() {
 }
 
 #[test]
+fn where_only_what_stands_behind_a_claim_is_left_nobody_is_asked() {
+    let world = world();
+    let wish = [("scope", "orders:read"), ("claims", r#"{"userinfo": {"email": null}}"#)];
+    let Next::Done(refused) = visit(&world, OTHER, "bob", &wish) else { panic!("bob was asked") };
+    assert_redirected(&refused, "access_denied");
+    assert!(world.saw("DeniedByPolicy") && !world.saw("DeniedByUser"));
+}
+
+#[test]
 fn the_host_says_whether_people_are_asked() {
     let world = world();
     // A client of the operator's own asks nobody, but for the host's word; and that word is not remembered away.

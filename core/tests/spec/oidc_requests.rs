@@ -23,11 +23,12 @@ fn userinfo(world: &World, tokens: &Value) -> Value {
 #[test]
 fn a_claim_that_is_asked_for_by_name_comes_where_it_was_asked_for() {
     let world = World::new();
-    let wishes = json!({
+    // Over several lines, as people write JSON.
+    let wishes = r#"{
         "userinfo": {"name": {"essential": true}, "unheard_of": null},
-        "id_token": {"email": null, "auth_time": {"essential": true}},
-    });
-    let tokens = tokens_for(&world, &[("scope", "openid"), ("claims", &wishes.to_string())]);
+        "id_token": {"email": null, "auth_time": {"essential": true}}
+    }"#;
+    let tokens = tokens_for(&world, &[("scope", "openid"), ("claims", wishes)]);
     assert_eq!(tokens["scope"], "openid", "the scope behind a claim is not granted with it");
     let info = userinfo(&world, &tokens);
     assert_eq!(
@@ -66,6 +67,18 @@ fn a_claim_by_name_is_no_way_around_registration_or_consent() {
         world.proceed(&world.ticket(THIRD, &wish), Some(world.session())),
         Next::Done(_)
     ));
+}
+
+#[test]
+fn a_claim_that_the_client_may_not_have_any_more_is_not_given_any_more() {
+    let world = World::new();
+    let wish = r#"{"id_token": {"email": null}, "userinfo": {"email": null}}"#;
+    let tokens = tokens_for(&world, &[("scope", "openid"), ("claims", wish)]);
+    assert_eq!(userinfo(&world, &tokens)["email"], "ann@example.com");
+    world.change(SPA, |client| client.scope = grantor::Scope::parse("openid").unwrap());
+    assert_eq!(userinfo(&world, &tokens).get("email"), None);
+    let refreshed = json_body(&world.refresh(SPA, &str_of(&tokens, "refresh_token")));
+    assert_eq!(claims(&str_of(&refreshed, "id_token")).get("email"), None);
 }
 
 #[test]

@@ -143,7 +143,40 @@ fn it_is_of_this_client_and_of_now() {
     }
     assert!(keyed.accepts(&keyed.but("exp", json!(now + 3600))));
     // A subject that is another client asks as that one, with a key that is not its own.
-    assert!(!keyed.accepts(&keyed.but("sub", json!("client_web"))));
+    let mut other = Client::keyed("client_neighbour", "Neighbour", ClientKey::new("k1").jwks());
+    other.redirect_uris = vec![CALLBACK.into()];
+    block_on(keyed.world.server.clients().create(other)).unwrap();
+    let mut claims = keyed.but("sub", json!("client_neighbour"));
+    assert!(!keyed.accepts(&claims));
+    claims["iss"] = json!("client_neighbour");
+    assert!(!keyed.accepts(&claims));
+}
+
+#[test]
+fn the_same_jti_of_two_clients_are_two_assertions() {
+    let keyed = Keyed::new();
+    let mut other = Client::keyed("client_neighbour", "Neighbour", keyed.key.jwks());
+    other.redirect_uris = vec![CALLBACK.into()];
+    other.scope = Scope::parse("orders:read").unwrap();
+    other.grant_types = vec![grantor::GrantType::ClientCredentials];
+    block_on(keyed.world.server.clients().create(other)).unwrap();
+    let mut claims = keyed.but("jti", json!("one"));
+    assert!(keyed.accepts(&claims));
+    claims["iss"] = json!("client_neighbour");
+    claims["sub"] = json!("client_neighbour");
+    assert!(keyed.accepts(&claims));
+    assert!(!keyed.accepts(&claims));
+}
+
+#[test]
+fn a_key_that_has_no_name_may_be_the_one_that_is_named() {
+    let keyed = Keyed::with(|client| {
+        let mut set: Value = serde_json::from_str(client.jwks.as_ref().unwrap()).unwrap();
+        set["keys"][0].as_object_mut().unwrap().remove("kid");
+        client.jwks = Some(set.to_string());
+    });
+    assert!(keyed.accepts(&keyed.claims()));
+    assert_error(&keyed.send(&ClientKey::new("k1").sign(&keyed.claims())), 401, "invalid_client");
 }
 
 #[test]
@@ -160,10 +193,13 @@ fn nobody_uses_it_twice_not_even_at_another_process() {
     ];
     assert_eq!(block_on(other.handle(&Request::form("/oauth2/token", &form))).status, 401);
     assert!(keyed.world.events().iter().any(|event| event.contains("it was used before")));
-    // The same jti in another assertion is the same assertion; another client's is not.
+    // The same jti in another assertion is the same assertion.
     assert!(!keyed.accepts(&keyed.but("jti", json!("once"))));
-    // Its mark goes when it could not be used any more anyway.
+    // Its mark goes when no process, whatever its clock says, could take it for good any more.
     keyed.world.pass(3600);
+    block_on(keyed.world.server.maintain()).unwrap();
+    assert!(!keyed.accepts(&keyed.but("jti", json!("once"))));
+    keyed.world.pass(86_400);
     block_on(keyed.world.server.maintain()).unwrap();
     assert!(keyed.accepts(&keyed.but("jti", json!("once"))));
 }

@@ -226,6 +226,51 @@ fn what_only_an_operator_grants_is_not_taken_from_a_client() {
 }
 
 #[test]
+fn no_client_that_registers_itself_gets_tokens_that_no_person_was_asked_for() {
+    let by_token = RegistrationByToken {
+        tokens: vec![SecretDigest::of(&Secret::new("initial"))],
+        scope: Scope::parse("openid orders:read").unwrap(),
+    };
+    let closed = World::hooked(Policy::default(), |builder| builder.registration(by_token));
+    let mut metadata = web();
+    metadata["grant_types"] = json!(["authorization_code", "client_credentials"]);
+    let refused = call(&closed, Method::Post, "/oauth2/register", "initial", &metadata);
+    assert_error(&refused, 400, "invalid_client_metadata");
+    assert_error(&register(&open(), &metadata), 400, "invalid_client_metadata");
+}
+
+#[test]
+fn the_host_judges_what_was_checked_and_what_it_makes_of_it_is_checked_again() {
+    struct Judge(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+    #[async_trait::async_trait]
+    impl grantor::Registration for Judge {
+        async fn decide(
+            &self,
+            _: &grantor::RegistrationRequest<'_>,
+            client: &mut Client,
+        ) -> Result<grantor::RegistrationDecision, grantor::store::StoreError> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if client.client_name == "Spoiled" {
+                client.logo_uri = Some("javascript:alert(1)".into());
+            }
+            Ok(grantor::RegistrationDecision::Admit)
+        }
+    }
+
+    let asked = std::sync::Arc::default();
+    let judge = Judge(std::sync::Arc::clone(&asked));
+    let world = World::hooked(Policy::default(), |builder| builder.registration(judge));
+    let mut metadata = web();
+    metadata["redirect_uris"] = json!(["javascript:alert(1)"]);
+    assert_error(&register(&world, &metadata), 400, "invalid_redirect_uri");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
+    metadata = web();
+    metadata["client_name"] = json!("Spoiled");
+    assert_error(&register(&world, &metadata), 400, "invalid_client_metadata");
+}
+
+#[test]
 fn a_body_that_is_no_json_object_is_refused() {
     let world = open();
     for body in ["", "[]", "{", "null", "redirect_uris=x"] {
@@ -287,9 +332,9 @@ fn a_client_reads_itself_and_sees_no_secret_again() {
     let read = json_body(&call(&world, Method::Get, &target, &token, &Value::Null));
     assert_eq!(read["initiate_login_uri"], "https://rp.example/login");
     assert_eq!(read["client_id"], client["client_id"]);
-    for secret in ["client_secret", "registration_access_token"] {
-        assert!(read.get(secret).is_none(), "{read}");
-    }
+    assert!(read.get("client_secret").is_none(), "{read}");
+    // What it has shown just now is repeated, for clients that keep their last answer (section 3).
+    assert_eq!(read["registration_access_token"], token);
 }
 
 #[test]
@@ -333,6 +378,50 @@ fn a_client_replaces_what_it_says_of_itself_and_nothing_else() {
         assert_error(&put(&bad), 400, "invalid_client_metadata");
     }
     assert_eq!(block_on(world.server.clients().find(&id)).unwrap().unwrap().client_name, "Renamed");
+}
+
+#[test]
+fn a_client_takes_nothing_back_that_an_operator_has_taken_from_it() {
+    let world = open();
+    let mut metadata = web();
+    metadata["grant_types"] = json!(["authorization_code", "refresh_token"]);
+    let client = registered(&world, &metadata);
+    let (target, token) = management(&client);
+    world.change(&str_of(&client, "client_id"), |client| {
+        client.scope = Scope::parse("openid").unwrap();
+        client.grant_types = vec![grantor::GrantType::AuthorizationCode];
+    });
+    metadata["client_id"] = client["client_id"].clone();
+    metadata["application_type"] = json!("native");
+    let changed = json_body(&call(&world, Method::Put, &target, &token, &metadata));
+    assert_eq!(changed["scope"], "openid");
+    assert_eq!(changed["grant_types"], json!(["authorization_code"]));
+    assert_eq!(changed["application_type"], "web");
+}
+
+#[test]
+fn a_client_whose_answers_go_elsewhere_is_another_one_to_its_people() {
+    let world = open();
+    let mut metadata = web();
+    metadata["token_endpoint_auth_method"] = json!("none");
+    let client = registered(&world, &metadata);
+    let (target, manage) = management(&client);
+    let id = str_of(&client, "client_id");
+    let tokens = world.tokens(&id);
+    metadata["client_id"] = json!(id);
+    metadata["client_name"] = json!("Renamed");
+    assert_eq!(call(&world, Method::Put, &target, &manage, &metadata).status, 200);
+    assert!(world.is_alive(&str_of(&tokens, "access_token")));
+    world.pass(1);
+    metadata["redirect_uris"] = json!([CALLBACK, "https://evil.example/cb"]);
+    assert_eq!(call(&world, Method::Put, &target, &manage, &metadata).status, 200);
+    assert!(!world.is_alive(&str_of(&tokens, "access_token")));
+    world.pass(1);
+    let silent = world.ticket(&id, &[("prompt", "none")]);
+    let grantor::Next::Done(response) = world.proceed(&silent, Some(world.session())) else {
+        panic!()
+    };
+    assert_redirected(&response, "consent_required");
 }
 
 #[test]

@@ -176,3 +176,32 @@ fn without_keys_or_outgoing_calls_objects_are_refused_by_name() {
     let reference = [("request_uri", REQUEST_URI)];
     assert_redirected(&world.authorize(SPA, &reference), "request_uri_not_supported");
 }
+
+#[test]
+fn a_person_who_takes_their_time_goes_on_though_the_signature_is_not_at_hand_any_more() {
+    let signing = Signing::new();
+    signing.world.change(SPA, |client| client.require_signed_request_object = true);
+    let ticket = signing.ticket(&signing.send(&signing.key.sign(&signing.object())));
+    signing.world.pass(600);
+    let expired = pollster::block_on(signing.world.server.resume(&ticket)).unwrap_err();
+    let fresh = signing.ticket(&expired.into_response());
+    assert_ne!(fresh, ticket);
+    let response = signing.world.approve(&fresh);
+    assert_eq!(parameter(&response, "state").as_deref(), Some("signed"));
+    // A second button press after the code was spent leads to a new code, too.
+    let code = parameter(&response, "code").unwrap();
+    assert_eq!(signing.world.redeem(SPA, &code).status, 200);
+    let again = signing.ticket(&signing.world.approve(&fresh));
+    assert_ne!(parameter(&signing.world.approve(&again), "code").unwrap(), code);
+}
+
+#[test]
+fn what_is_repeated_outside_does_not_become_nothing_inside() {
+    let signing = Signing::new();
+    let object = signing.key.sign(&signing.object());
+    let query = format!(
+        "/oauth2/authorize?client_id={SPA}&redirect_uri={CALLBACK}&state=xyz&request={object}\
+         &nonce=a&nonce=b"
+    );
+    assert_redirected(&signing.world.send(&grantor::Request::get(&query)), "invalid_request");
+}

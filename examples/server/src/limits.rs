@@ -63,19 +63,31 @@ impl<K: Hash + Eq> Buckets<K> {
 
 /// Calls of clients: 600 at once and ten a second, for each client at each address. A confidential
 /// client's server makes every call of a whole site from one address.
-pub(crate) struct ClientLimit(Buckets<(String, Option<Network>)>);
+///
+/// Registrations: thirty at once and one a minute from each address, for each of them is kept.
+pub(crate) struct ClientLimit {
+    calls: Buckets<(String, Option<Network>)>,
+    registrations: Buckets<Option<Network>>,
+}
 
 impl ClientLimit {
     pub(crate) fn new() -> Self {
-        Self(Buckets::new(600, Duration::from_millis(100)))
+        Self {
+            calls: Buckets::new(600, Duration::from_millis(100)),
+            registrations: Buckets::new(30, Duration::from_secs(60)),
+        }
     }
 }
 
 impl RateLimit for ClientLimit {
     fn check(&self, attempt: &Attempt<'_>) -> Result<(), Duration> {
+        let from = attempt.peer.map(Network::of);
+        if attempt.endpoint.ends_with("/oauth2/register") {
+            return self.registrations.take(from, attempt.now);
+        }
         // A name that nobody registers is not worth remembering whole.
         let client_id = attempt.client_id.chars().take(64).collect();
-        self.0.take((client_id, attempt.peer.map(Network::of)), attempt.now)
+        self.calls.take((client_id, from), attempt.now)
     }
 }
 
@@ -230,7 +242,7 @@ mod tests {
         let limit = ClientLimit::new();
         let check = |client_id: &str, peer: &str| {
             let (peer, now) = (address(peer), START);
-            limit.0.take((client_id.to_owned(), peer.map(Network::of)), now)
+            limit.calls.take((client_id.to_owned(), peer.map(Network::of)), now)
         };
         for _ in 0..600 {
             assert_eq!(check("c", "192.0.2.1"), Ok(()));

@@ -262,21 +262,7 @@ impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::Invalid { field, why } => {
-                let field = match field {
-                    "client_name" => "name",
-                    "redirect_uris" => "redirectUris",
-                    "allowed_origins" => "allowedOrigins",
-                    "post_logout_redirect_uris" => "postLogoutRedirectUris",
-                    "grant_types" => "grantTypes",
-                    "access_token_lifetime" => "accessTokenLifetime",
-                    "refresh_token_lifetime" => "refreshTokenLifetime",
-                    "id_token_lifetime" => "idTokenLifetime",
-                    "token_endpoint_auth_method" => "tokenEndpointAuthMethod",
-                    "logo_uri" => "logoUri",
-                    "policy_uri" => "policyUri",
-                    "tos_uri" => "tosUri",
-                    other => other,
-                };
+                let field = if field == "client_name" { "name" } else { &camel_case(field) };
                 Problem::invalid(field, why)
             }
             RegistryError::NotFound(_) => Problem::not_found("OAuth2 client not found"),
@@ -307,6 +293,9 @@ pub(crate) struct Optional {
     pub(crate) request_uris: Option<Vec<String>>,
     pub(crate) default_max_age: Option<u64>,
     pub(crate) client_uri: Option<String>,
+    pub(crate) initiate_login_uri: Option<String>,
+    pub(crate) contacts: Option<Vec<String>>,
+    pub(crate) require_signed_request_object: Option<bool>,
     pub(crate) application_type: Option<String>,
     pub(crate) claims_in_id_token: Option<bool>,
     pub(crate) resources: Option<Vec<String>>,
@@ -337,6 +326,12 @@ impl Optional {
         };
         or(self.description, &mut client.description);
         or(self.client_uri, &mut client.client_uri);
+        or(self.initiate_login_uri, &mut client.initiate_login_uri);
+        if let Some(contacts) = self.contacts {
+            client.contacts = contacts;
+        }
+        client.require_signed_request_object =
+            self.require_signed_request_object.unwrap_or(client.require_signed_request_object);
         or(self.logo_uri, &mut client.logo_uri);
         or(self.policy_uri, &mut client.policy_uri);
         or(self.tos_uri, &mut client.tos_uri);
@@ -426,6 +421,16 @@ impl Optional {
     }
 }
 
+/// The engine's name of a field in the API's spelling.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| {
+        let (head, tail) = word.split_at_checked(1).unwrap_or((word, ""));
+        all + &head.to_ascii_uppercase() + tail
+    })
+}
+
 fn name_of(algorithm: Option<Algorithm>) -> Option<&'static str> {
     algorithm.map(Algorithm::as_str)
 }
@@ -441,7 +446,7 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
     let jwks = client.jwks.as_deref().and_then(|jwks| serde_json::from_str::<Value>(jwks).ok());
     let id =
         client.client_id.strip_prefix(CLIENT_ID_PREFIX).and_then(|id| Uuid::try_parse(id).ok());
-    json!({
+    let mut described = json!({
         "id": id.map_or_else(|| client.client_id.clone(), |id| id.to_string()),
         "clientId": client.client_id,
         "clientSecret": null,
@@ -467,13 +472,6 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
             client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
         "accessTokenSignedResponseAlg":
             client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa).as_str(),
-        "userinfoSignedResponseAlg": name_of(client.userinfo_signed_response_alg),
-        "requestObjectSigningAlg": name_of(client.request_object_signing_alg),
-        "tokenEndpointAuthSigningAlg": name_of(client.token_endpoint_auth_signing_alg),
-        "jwks": jwks,
-        "jwksUri": client.jwks_uri,
-        "requestUris": client.request_uris,
-        "defaultMaxAge": seconds(client.default_max_age),
         "claimsInIdToken": client.claims_in_id_token,
         "audiences": client.audiences,
         "resources": client.resources,
@@ -483,5 +481,21 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
         "tosUri": client.tos_uri,
         "createdAt": rfc3339(client.created_at),
         "updatedAt": rfc3339(client.updated_at),
-    })
+    });
+    let keys = json!({
+        "userinfoSignedResponseAlg": name_of(client.userinfo_signed_response_alg),
+        "requestObjectSigningAlg": name_of(client.request_object_signing_alg),
+        "tokenEndpointAuthSigningAlg": name_of(client.token_endpoint_auth_signing_alg),
+        "jwks": jwks,
+        "jwksUri": client.jwks_uri,
+        "requestUris": client.request_uris,
+        "defaultMaxAge": seconds(client.default_max_age),
+        "initiateLoginUri": client.initiate_login_uri,
+        "contacts": client.contacts,
+        "requireSignedRequestObject": client.require_signed_request_object,
+    });
+    if let (Value::Object(described), Value::Object(keys)) = (&mut described, keys) {
+        described.extend(keys);
+    }
+    described
 }
