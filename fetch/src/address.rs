@@ -127,10 +127,15 @@ impl Gate {
             }
             false => tokio::net::lookup_host((name, 0)).await?.collect(),
         };
+        Ok(self.admit(addresses)?)
+    }
+
+    /// The addresses that a name leads to, if there are any and all of them may be called.
+    fn admit(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
         let is_named = !addresses.is_empty();
         match is_named && addresses.iter().all(|address| self.is_allowed(address.ip())) {
             true => Ok(addresses),
-            false => Err("an address of this name is not public, or it has none".into()),
+            false => Err("an address of this name is not public, or it has none"),
         }
     }
 }
@@ -224,6 +229,18 @@ mod tests {
                 let url = format!("{scheme}://{address}/");
                 assert!(strict(&url).is_err(), "{url}");
             }
+        }
+    }
+
+    #[test]
+    fn a_name_with_one_address_that_is_not_public_is_refused_whole() {
+        let addresses = |all: &[&str]| -> Vec<SocketAddr> {
+            all.iter().map(|one| (one.parse::<IpAddr>().unwrap(), 443).into()).collect()
+        };
+        let strict = Gate::default();
+        assert_eq!(strict.admit(addresses(&["8.8.8.8", "2606:4700::1"])).unwrap().len(), 2);
+        for bad in [&["10.0.0.1"][..], &["8.8.8.8", "169.254.169.254"], &["8.8.8.8", "::1"], &[]] {
+            assert!(strict.admit(addresses(bad)).is_err(), "{bad:?}");
         }
     }
 
