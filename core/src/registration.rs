@@ -58,15 +58,20 @@ pub enum RegistrationDecision {
     Refused(&'static str),
 }
 
-/// A client that acts on its own behalf gets tokens that no person was asked for: that is an administrator's to give.
-fn refuse_machines(client: &Client) -> Option<RegistrationDecision> {
+/// Admits a client with what it may have of `scope`. One that acts on its own behalf would get tokens that no
+/// person was asked for: that is an administrator's to give.
+fn admit(client: &mut Client, scope: &Scope) -> RegistrationDecision {
+    client.scope = client.scope.intersection(scope);
     let refused = "client_credentials is not for clients that register themselves";
-    client.may(GrantType::ClientCredentials).then_some(RegistrationDecision::Refused(refused))
+    match client.may(GrantType::ClientCredentials) {
+        true => RegistrationDecision::Refused(refused),
+        false => RegistrationDecision::Admit,
+    }
 }
 
-/// Whoever comes may register a client that acts for people, by their consent. **Everybody on the network can then have a page of theirs ask your
-/// people for consent**, and have this server call public URLs (`jwks_uri`): set a
-/// [`RateLimit`](crate::RateLimit).
+/// Whoever comes may register a client that acts for people, by their consent. **Everybody on the network
+/// can then have a page of theirs ask your people for consent**, and have this server call public URLs
+/// (`jwks_uri`): set a [`RateLimit`](crate::RateLimit).
 #[derive(Clone, Debug)]
 pub struct OpenRegistration {
     /// What such clients may ask for at most.
@@ -80,8 +85,7 @@ impl Registration for OpenRegistration {
         _: &RegistrationRequest<'_>,
         client: &mut Client,
     ) -> Result<RegistrationDecision, StoreError> {
-        client.scope = client.scope.intersection(&self.scope);
-        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))
+        Ok(admit(client, &self.scope))
     }
 }
 
@@ -101,12 +105,11 @@ impl Registration for RegistrationByToken {
         request: &RegistrationRequest<'_>,
         client: &mut Client,
     ) -> Result<RegistrationDecision, StoreError> {
-        client.scope = client.scope.intersection(&self.scope);
         let token = request.initial_access_token.unwrap_or_default();
         // Every digest is compared, so that time does not tell which one matched.
         let known = self.tokens.iter().fold(false, |found, digest| digest.matches(token) | found);
         Ok(match known || request.registered.is_some() {
-            true => refuse_machines(client).unwrap_or(RegistrationDecision::Admit),
+            true => admit(client, &self.scope),
             false => RegistrationDecision::WrongToken,
         })
     }

@@ -14,16 +14,11 @@ use crate::error::Misdeed;
 use crate::event::{Event, Events, NoEvents};
 use crate::fetch::{Document, Fetch, FetchError};
 use crate::issuer::Issuer;
-use crate::keys::{JwkSet, MAX_JWK_SET};
+use crate::keys::{FRESH, FRESH_FOR_UNKNOWN, JwkSet, MAX_JWK_SET};
 use crate::secret::Secret;
 use crate::token::access_token::AccessToken;
 use crate::token::jwt::{self, Jws, Unverified};
 
-/// For how long keys are taken from memory.
-const FRESH: Duration = Duration::from_secs(300);
-/// How old keys may be when a token names one that is not known: new keys are published ahead, so a stranger's
-/// invention costs no call.
-const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// For how long the last keys are used while the authorization server does not answer. A short outage there
 /// must not be one here; a key that was withdrawn must not be believed for long.
 const STALE: Duration = Duration::from_secs(3600);
@@ -227,10 +222,7 @@ impl ResourceServer {
             return Err(Misdeed::TokenInvalid("it is of another type"));
         }
         let mut verified = jws.verify(&self.keys().await?);
-        // One that names no key may be of a new one as well.
-        if matches!(verified, Err(Unverified::UnknownKey))
-            || verified.is_err() && jws.kid().is_none()
-        {
+        if jws.wants_newer_keys(&verified) {
             verified = jws.verify(&self.newer_keys().await?);
         }
         verified.map_err(|why| match why {

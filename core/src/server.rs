@@ -15,7 +15,9 @@ use crate::event::{Event, Events};
 use crate::fetch::{Document, Fetch, FetchError};
 use crate::http::{Request, Response};
 use crate::issuer::Issuer;
-use crate::keys::{JwkSet, KeyError, KeyInfo, KeyRotation, Keys, MAX_JWK_SET, Ring};
+use crate::keys::{
+    FRESH, FRESH_FOR_UNKNOWN, JwkSet, KeyError, KeyInfo, KeyRotation, Keys, MAX_JWK_SET, Ring,
+};
 use crate::limit::RateLimit;
 use crate::policy::Policy;
 use crate::registration::Registration;
@@ -361,8 +363,6 @@ impl AuthorizationServer {
         client: &Client,
         jws: &Jws<'_>,
     ) -> Result<Result<Claims, Unverified>, Misdeed> {
-        const FRESH: Duration = Duration::from_secs(300);
-        const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(10);
         if let Some(jwks) = &client.jwks {
             let keys = JwkSet::from_json(jwks.as_bytes());
             let keys = keys.map_err(|_| Unverified::Invalid("the client's jwks cannot be read"));
@@ -372,10 +372,7 @@ impl AuthorizationServer {
             return Ok(Err(Unverified::Invalid("the client has no keys")));
         };
         let mut verified = jws.verify(&self.client_keys(url, FRESH).await?);
-        // One that names no key may be of a new one as well.
-        if matches!(verified, Err(Unverified::UnknownKey))
-            || verified.is_err() && jws.kid().is_none()
-        {
+        if jws.wants_newer_keys(&verified) {
             verified = jws.verify(&self.client_keys(url, FRESH_FOR_UNKNOWN).await?);
         }
         Ok(verified)

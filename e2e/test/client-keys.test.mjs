@@ -14,8 +14,7 @@ import * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
 import * as client from 'openid-client6';
 
-import { launch } from '../lib/browser.mjs';
-import { signIn } from '../lib/browser.mjs';
+import { launch, signIn } from '../lib/browser.mjs';
 import { freePort, startServer } from '../lib/server.mjs';
 
 const insecure = { [oauth.allowInsecureRequests]: true };

@@ -351,8 +351,8 @@ const ALL: &[Sabotage] = &[
     core(
         "give those who register themselves every scope of the server",
         "core/src/registration.rs",
-        "        client.scope = client.scope.intersection(&self.scope);\n        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))",
-        "        Ok(refuse_machines(client).unwrap_or(RegistrationDecision::Admit))",
+        "    client.scope = client.scope.intersection(scope);\n",
+        "    let _ = scope;\n",
     ),
     core(
         "register without an initial access token",
@@ -369,8 +369,8 @@ const ALL: &[Sabotage] = &[
     core(
         "give machine tokens to clients that register themselves",
         "core/src/registration.rs",
-        "client.may(GrantType::ClientCredentials).then_some",
-        "client.may(GrantType::ClientCredentials).eq(&false).then_some",
+        "match client.may(GrantType::ClientCredentials) {",
+        "match client.grant_types.is_empty() && client.may(GrantType::ClientCredentials) {",
     ),
     core(
         "let a client take back what an operator took from it",
@@ -381,8 +381,8 @@ const ALL: &[Sabotage] = &[
     core(
         "keep consents for a client whose answers go elsewhere",
         "core/src/endpoint/register.rs",
-        "false => now.plus(std::time::Duration::from_millis(1)),",
-        "false => registered.valid_from.max(crate::env::Time::EPOCH.min(now)),",
+        "false => just_after(now),",
+        "false => registered.valid_from.min(just_after(now)),",
     ),
     core(
         "forget an assertion while another process may still take it",

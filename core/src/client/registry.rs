@@ -281,7 +281,7 @@ impl<'a> Clients<'a> {
 }
 
 /// A barrier for everything until now: what was approved in this very millisecond is older too.
-fn just_after(now: Time) -> Time {
+pub(crate) fn just_after(now: Time) -> Time {
     now.plus(Duration::from_millis(1))
 }
 

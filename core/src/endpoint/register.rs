@@ -7,6 +7,7 @@ use super::Call;
 use super::userinfo::bearer;
 use crate::client::authentication::limit;
 use crate::client::metadata::{self, Wrong};
+use crate::client::registry::just_after;
 use crate::client::{Client, ClientAuthentication, CreatedClient, RegistryError};
 use crate::env::Time;
 use crate::error::Misdeed;
@@ -140,7 +141,7 @@ fn keep(
     let valid_from =
         match client.redirect_uris.iter().all(|uri| registered.redirect_uris.contains(uri)) {
             true => registered.valid_from,
-            false => now.plus(std::time::Duration::from_millis(1)),
+            false => just_after(now),
         };
     *client = Client {
         native: registered.native,

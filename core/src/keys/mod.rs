@@ -27,8 +27,8 @@ pub use master::MasterKey;
 pub(crate) use ring::Ring;
 pub use signer::{Signer, SignerError};
 pub(crate) use signing::SigningKey;
+pub(crate) use verifying::{FRESH, FRESH_FOR_UNKNOWN, VerifyingKey, VerifyingKeys};
 pub use verifying::{JwkSet, JwkSetError, MAX_JWK_SET};
-pub(crate) use verifying::{VerifyingKey, VerifyingKeys};
 
 /// Keys that cannot be used. Printed for debugging it is the same sentence: a `main` that returns it says the
 /// mend.

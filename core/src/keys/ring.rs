@@ -95,9 +95,7 @@ impl Ring {
         environment: &dyn Environment,
         active_from: Time,
     ) -> Result<(), KeyError> {
-        for algorithm in &policy.algorithms {
-            self.signing.push(SigningKey::generate(*algorithm, active_from)?);
-        }
+        self.complete(&policy.algorithms, active_from)?;
         let id = random(environment)?;
         let secret = Zeroizing::new(random(environment)?);
         self.secrets.push(MacSecret { id, active_from, secret });
@@ -110,10 +108,15 @@ impl Ring {
         policy.algorithms.iter().copied().filter(|algorithm| !has(*algorithm)).collect()
     }
 
-    /// Adds keys of more algorithms. They are active at once: no token of theirs is known to anybody.
-    pub(super) fn complete(&mut self, more: &[Algorithm], now: Time) -> Result<(), KeyError> {
-        for algorithm in more {
-            self.signing.push(SigningKey::generate(*algorithm, now)?);
+    /// Adds a signing key of each algorithm. Of one that there was none of before it may be active at once: no
+    /// token of its is known to anybody.
+    pub(super) fn complete(
+        &mut self,
+        algorithms: &[Algorithm],
+        active_from: Time,
+    ) -> Result<(), KeyError> {
+        for algorithm in algorithms {
+            self.signing.push(SigningKey::generate(*algorithm, active_from)?);
         }
         Ok(())
     }

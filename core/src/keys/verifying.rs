@@ -1,6 +1,7 @@
 //! Public keys that check signatures: this server's own, and those that others publish as a JWK Set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,6 +12,11 @@ use super::Algorithm;
 
 /// The largest JWK Set that is read, in bytes.
 pub const MAX_JWK_SET: usize = 64 * 1024;
+/// For how long the keys of others are taken from memory.
+pub(crate) const FRESH: Duration = Duration::from_secs(300);
+/// How old they may be when a signature names one that is not known: new keys are published ahead, so a
+/// stranger's invention costs no call.
+pub(crate) const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// How many keys of a set are looked at. A larger set is refused rather than cut: nobody could say which
 /// of its keys count.
 const MAX_KEYS: usize = 100;

@@ -24,14 +24,10 @@ pub struct ClaimsByName {
 impl ClaimsByName {
     /// Those that a scope releases.
     pub(crate) fn within(&self, scope: &Scope) -> Self {
-        self.filter(|name| claims::scope_of(name).is_some_and(|behind| scope.contains(behind)))
-    }
-
-    fn filter(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let filter = |names: &BTreeSet<String>| {
-            names.iter().filter(|name| keep(name.as_str())).cloned().collect()
-        };
-        Self { userinfo: filter(&self.userinfo), id_token: filter(&self.id_token) }
+        let is_released =
+            |name: &&String| claims::scope_of(name).is_some_and(|behind| scope.contains(behind));
+        let within = |names: &BTreeSet<String>| names.iter().filter(is_released).cloned().collect();
+        Self { userinfo: within(&self.userinfo), id_token: within(&self.id_token) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {

@@ -85,6 +85,15 @@ impl<'a> Jws<'a> {
         self.text("kid")
     }
 
+    /// Whether newer keys could say otherwise: the named one is not known, or none is named.
+    pub(crate) fn wants_newer_keys<T>(&self, verified: &Result<T, Unverified>) -> bool {
+        match verified {
+            Ok(_) => false,
+            Err(Unverified::UnknownKey) => true,
+            Err(Unverified::Invalid(_)) => self.kid().is_none(),
+        }
+    }
+
     /// The claims, if one of the keys has signed them.
     pub(crate) fn verify(
         &self,

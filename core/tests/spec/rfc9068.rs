@@ -14,6 +14,7 @@ use grantor::{
 };
 use pollster::block_on;
 
+use crate::client_keys::Network;
 use crate::support::*;
 
 const API: &str = "https://api.example.com";
@@ -216,34 +217,17 @@ fn metadata_of_another_issuer_is_not_believed() {
     let wire = Wire::of(&world);
     let builder = ResourceServer::builder("https://id.example.com/tenant", API);
     let server = world.another_server("https://id.example.com/tenant", Policy::default());
-    let honest = Wire { server, ..wire.clone() };
+    let honest = Wire { server, ..wire };
     // The right one first: the path of the issuer is behind the well-known segment (RFC 8414 section 3.1).
     let guard = guard(builder.fetch(honest).environment(world.clock()));
     assert_error(&answered(&guard, &access_token(&world)).unwrap_err(), 401, "invalid_token");
-    wire.kept.lock().unwrap().clear();
-    let lying = ResourceServer::builder("https://id.example.com/tenant", API).fetch(Lying(wire));
+    let metadata = world.send(&Request::get("/.well-known/openid-configuration"));
+    let lying = Network::default();
+    let url = "https://id.example.com/.well-known/oauth-authorization-server/tenant";
+    lying.publish(url, text(&metadata));
+    let lying = ResourceServer::builder("https://id.example.com/tenant", API).fetch(lying);
     let guard = self::guard(lying.environment(world.clock()));
     assert_eq!(answered(&guard, &access_token(&world)).unwrap_err().status, 503);
-}
-
-/// Answers everything with the metadata of another issuer.
-struct Lying(Wire);
-
-#[async_trait]
-impl Fetch for Lying {
-    async fn get(&self, _: &str, age: Duration, limit: usize) -> Result<Arc<Document>, FetchError> {
-        let url = format!("{ISSUER}/.well-known/openid-configuration");
-        self.0.get(&url, age, limit).await
-    }
-    async fn post(
-        &self,
-        url: &str,
-        _: &[(&str, &str)],
-        _: Option<&Secret>,
-        _: usize,
-    ) -> Result<Document, FetchError> {
-        Err(FetchError::new(url, "not asked"))
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use grantor::store::StoreError;
 use grantor::{
-    Client, OpenRegistration, Registration, RegistrationByToken, RegistrationDecision,
+    Client, OpenRegistration, Policy, Registration, RegistrationByToken, RegistrationDecision,
     RegistrationRequest, Scope, Secret, SecretDigest,
 };
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,8 @@ impl Settings {
 
     /// The rules, when anybody may register.
     pub(crate) fn rules(&self, accounts: &Accounts) -> Option<Rules> {
-        let standard = ["openid", "profile", "email", "address", "phone", "offline_access"];
-        let own = self.scopes.iter().map(String::as_str);
-        let scope = Scope::collect(standard.into_iter().chain(own)).unwrap_or_default();
+        let own = Scope::collect(&self.scopes).unwrap_or_default();
+        let scope = Policy::default().scopes.union(&own);
         let tokens = self.tokens.iter().map(|token| SecretDigest::of(&Secret::new(token.expose())));
         let how: Box<dyn Registration> = match self.mode {
             Mode::Closed => return None,
