@@ -87,7 +87,7 @@ mod unit;
 pub use builder::{BuildError, Builder};
 pub use client::{
     AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, RegistryError,
-    SecretEntry, UnknownName,
+    ResponseType, SecretEntry, UnknownName,
 };
 pub use consent::{ConsentDecision, ConsentPolicy, ConsentRequest};
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};

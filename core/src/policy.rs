@@ -58,6 +58,13 @@ pub struct Policy {
     /// client; this is for applications that forget to. A confidential client's token is never
     /// revoked without its secret.
     pub anonymous_revocation: bool,
+    /// Whether the authorization endpoint may answer with tokens, for clients that are registered for it: the
+    /// response types with `id_token` and `token`, which are the implicit and the hybrid flows. Off. **It weakens
+    /// what it is on for**: tokens go through the browser, where histories, extensions and scripts of the page
+    /// see them; nothing binds an access token to the application that asked (no PKCE, no client
+    /// authentication); OAuth 2.1 has dropped the implicit flow (RFC 9700 section 2.1.2). It is for applications
+    /// that know nothing else, and for certification.
+    pub implicit: bool,
     /// What tokens can be signed with: RS256, ES256 and EdDSA. RS256 and EdDSA must be among them: they
     /// are what ID tokens and access tokens are signed with for clients that ask for nothing
     /// else.
@@ -105,6 +112,7 @@ impl Default for Policy {
             apis: Vec::new(),
             scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
             anonymous_revocation: false,
+            implicit: false,
             algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
             rotate_keys_every: days(30),
             publish_keys_ahead: minutes(15),

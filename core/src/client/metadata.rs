@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{AuthMethod, Client, ClientAuthentication, GrantType};
+use super::{AuthMethod, Client, ClientAuthentication, GrantType, ResponseType};
 use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -47,14 +47,14 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
     client.post_logout_redirect_uris = fields.list("post_logout_redirect_uris")?;
     client.request_uris = fields.list("request_uris")?;
     client.contacts = fields.list("contacts")?;
-    client.grant_types = grant_types(&fields)?;
+    client.response_types = response_types(&fields)?;
+    client.grant_types = grant_types(&fields, &client.response_types)?;
     client.scope = scope(&fields, known)?;
     client.native = match fields.text("application_type")?.as_deref() {
         None | Some("web") => false,
         Some("native") => true,
         Some(_) => return wrong("application_type", "use web or native"),
     };
-    response_types(&fields)?;
     if !matches!(fields.text("subject_type")?.as_deref(), None | Some("public")) {
         return wrong("subject_type", "only public is supported");
     }
@@ -89,24 +89,32 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
     Ok(client)
 }
 
-fn grant_types(fields: &Fields<'_>) -> Read<Vec<GrantType>> {
+/// Without any, those that the response types need.
+fn grant_types(fields: &Fields<'_>, for_types: &[ResponseType]) -> Read<Vec<GrantType>> {
     if !fields.has("grant_types") {
-        return Ok(vec![GrantType::AuthorizationCode]);
+        let needed = |one: &GrantType| for_types.iter().any(|t| t.grant_types().any(|n| n == *one));
+        return Ok(GrantType::ALL.into_iter().filter(needed).collect());
     }
     let parse = |name: String| {
         name.parse().map_err(|_| Wrong {
             field: "grant_types",
-            why: "use authorization_code, refresh_token or client_credentials".into(),
+            why: "use authorization_code, refresh_token, client_credentials or implicit".into(),
         })
     };
     fields.list("grant_types")?.into_iter().map(parse).collect()
 }
 
-fn response_types(fields: &Fields<'_>) -> Read<()> {
-    match fields.list("response_types")?.iter().all(|one| one == "code") {
-        true => Ok(()),
-        false => wrong("response_types", "only code is supported"),
+/// `code` without any (RFC 7591 section 2).
+fn response_types(fields: &Fields<'_>) -> Read<Vec<ResponseType>> {
+    let named = fields.list("response_types")?;
+    if named.is_empty() {
+        return Ok(vec![ResponseType::Code]);
     }
+    let parse = |name: String| {
+        let why = || format!("{name:?} is not one that this server knows");
+        name.parse().map_err(|_| Wrong { field: "response_types", why: why() })
+    };
+    named.into_iter().map(parse).collect()
 }
 
 /// Scopes that the server does not know are dropped, and the answer says what is left. Without a `scope` it is
@@ -190,7 +198,7 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
         ClientAuthentication::PrivateKeyJwt => AuthMethod::PrivateKeyJwt,
     };
     let name = |algorithm: Option<Algorithm>| algorithm.map(Algorithm::as_str);
-    let has_code = client.may(GrantType::AuthorizationCode);
+    let response_types = client.response_types.iter().filter(|one| client.may_get(**one));
     let metadata = json!({
         "client_id": client.client_id,
         "client_id_issued_at": client.created_at.secs(),
@@ -201,7 +209,7 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
         "request_uris": client.request_uris,
         "contacts": client.contacts,
         "grant_types": client.grant_types.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
-        "response_types": if has_code { vec!["code"] } else { vec![] },
+        "response_types": response_types.map(|one| one.as_str()).collect::<Vec<_>>(),
         "scope": client.scope.to_string(),
         "subject_type": "public",
         "token_endpoint_auth_method": method.as_str(),

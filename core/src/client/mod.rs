@@ -14,8 +14,10 @@ pub(crate) mod authentication;
 pub(crate) mod metadata;
 pub(crate) mod redirect;
 pub(crate) mod registry;
+mod response_type;
 
 pub use registry::{Clients, CreatedClient, RegistryError};
+pub use response_type::ResponseType;
 
 /// A registered client, in the words of RFC 7591 where it has them.
 ///
@@ -47,8 +49,11 @@ pub struct Client {
     pub post_logout_redirect_uris: Vec<String>,
     /// Which browser origins may read answers (CORS).
     pub allowed_origins: Vec<String>,
-    /// What it may do at the token endpoint. Empty means nothing.
+    /// How it may get tokens. Empty means not at all.
     pub grant_types: Vec<GrantType>,
+    /// What it may ask the authorization endpoint for; [`ResponseType::Code`] by default. The others need
+    /// [`crate::Policy::implicit`] and [`GrantType::Implicit`].
+    pub response_types: Vec<ResponseType>,
     /// The scopes that it may have.
     pub scope: Scope,
     /// How it proves who it is.
@@ -173,6 +178,8 @@ pub enum GrantType {
     RefreshToken,
     /// `client_credentials`
     ClientCredentials,
+    /// `implicit`: tokens in the authorization response. Never at the token endpoint.
+    Implicit,
 }
 
 impl Client {
@@ -192,6 +199,7 @@ impl Client {
             post_logout_redirect_uris: Vec::new(),
             allowed_origins: Vec::new(),
             grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            response_types: vec![ResponseType::Code],
             scope: Scope::empty(),
             authentication: ClientAuthentication::None,
             require_pkce: true,
@@ -272,6 +280,13 @@ impl Client {
         self.grant_types.contains(&grant_type)
     }
 
+    /// Whether this client may ask for this response type.
+    #[must_use]
+    pub fn may_get(&self, response_type: ResponseType) -> bool {
+        self.response_types.contains(&response_type)
+            && response_type.grant_types().all(|needed| self.may(needed))
+    }
+
     /// Whether a person has to be asked at all.
     #[must_use]
     pub fn asks_for_consent(&self) -> bool {
@@ -299,6 +314,14 @@ impl AuthMethod {
 }
 
 impl GrantType {
+    /// Every grant type that is known.
+    pub const ALL: [GrantType; 4] = [
+        GrantType::AuthorizationCode,
+        GrantType::RefreshToken,
+        GrantType::ClientCredentials,
+        GrantType::Implicit,
+    ];
+
     /// The registered name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -306,6 +329,7 @@ impl GrantType {
             GrantType::AuthorizationCode => "authorization_code",
             GrantType::RefreshToken => "refresh_token",
             GrantType::ClientCredentials => "client_credentials",
+            GrantType::Implicit => "implicit",
         }
     }
 }
@@ -328,10 +352,7 @@ impl FromStr for AuthMethod {
 impl FromStr for GrantType {
     type Err = UnknownName;
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials]
-            .into_iter()
-            .find(|grant_type| grant_type.as_str() == text)
-            .ok_or(UnknownName)
+        GrantType::ALL.into_iter().find(|one| one.as_str() == text).ok_or(UnknownName)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Registering and changing clients.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +172,16 @@ impl<'a> Clients<'a> {
 
     /// Whether a client is sound, and this server does what it needs.
     pub(crate) fn check(&self, client: &Client) -> Result<(), RegistryError> {
+        if !self.0.policy().implicit {
+            let implicit = [
+                ("response_types", client.response_types.iter().any(|one| one.is_implicit())),
+                ("grant_types", client.may(GrantType::Implicit)),
+            ];
+            if let Some((field, _)) = implicit.into_iter().find(|(_, wanted)| *wanted) {
+                let why = "the server sends no tokens through the browser (Policy::implicit)";
+                return invalid(field, why);
+            }
+        }
         check(client)?;
         for (field, algorithm) in [
             ("id_token_signed_response_alg", client.id_token_signed_response_alg),
@@ -313,9 +324,11 @@ fn check(client: &Client) -> Result<(), RegistryError> {
             }
         }
     }
-    if client.may(GrantType::AuthorizationCode) && client.redirect_uris.is_empty() {
+    let redirects = [GrantType::AuthorizationCode, GrantType::Implicit];
+    if redirects.iter().any(|one| client.may(*one)) && client.redirect_uris.is_empty() {
         return invalid("redirect_uris", "the authorization_code grant needs at least one");
     }
+    check_response_types(client)?;
     if client.may(GrantType::RefreshToken) && !client.may(GrantType::AuthorizationCode) {
         return invalid("grant_types", "refresh_token goes with authorization_code");
     }
@@ -377,6 +390,31 @@ fn check(client: &Client) -> Result<(), RegistryError> {
     ] {
         if lifetime.is_some_and(|lifetime| lifetime.as_secs() == 0) {
             return invalid(field, "use at least one second");
+        }
+    }
+    Ok(())
+}
+
+/// Response types and grant types go together (RFC 7591 section 2.1).
+fn check_response_types(client: &Client) -> Result<(), RegistryError> {
+    let types = &client.response_types;
+    let distinct: HashSet<_> = types.iter().collect();
+    if distinct.len() < types.len() {
+        return invalid("response_types", "one stands twice");
+    }
+    if let Some(one) = types.iter().find(|one| one.is_implicit() && !client.may_get(**one)) {
+        let needed: Vec<_> = one.grant_types().map(GrantType::as_str).collect();
+        return invalid(
+            "grant_types",
+            format!("{:?} needs {}", one.as_str(), needed.join(" and ")),
+        );
+    }
+    for (grant_type, has_one) in [
+        (GrantType::AuthorizationCode, types.iter().any(|one| one.has_code())),
+        (GrantType::Implicit, types.iter().any(|one| one.is_implicit())),
+    ] {
+        if client.may(grant_type) && !has_one {
+            return invalid("response_types", format!("none of them is for {grant_type}"));
         }
     }
     Ok(())

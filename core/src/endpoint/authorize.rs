@@ -13,7 +13,7 @@ use super::Call;
 use super::request_object;
 use super::response_mode::ResponseMode;
 use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
-use crate::client::{Client, GrantType};
+use crate::client::{Client, ResponseType};
 use crate::env::Time;
 use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
@@ -125,6 +125,7 @@ pub(crate) async fn find_client(
 pub(crate) struct AuthorizationRequest {
     pub(crate) redirect: Redirect,
     pub(crate) redirect_uri_named: bool,
+    pub(crate) response_type: ResponseType,
     /// What the person is asked about: what is requested, and the scopes behind claims that are asked for by
     /// name.
     pub(crate) scope: Scope,
@@ -317,26 +318,35 @@ impl AuthorizationRequest {
         if values.filter_map(|name| parameters.get(name)).any(has_control) {
             return Err(invalid("a parameter has a control character"));
         }
-        match parameters.get("response_type") {
-            Some("code") => {}
-            Some(_) => {
+        let response_type = match (parameters.get("response_type"), response_type(parameters)) {
+            (None, _) => return Err(invalid("the parameter response_type is missing")),
+            (Some(_), Some(known)) if server.policy().implicit || !known.is_implicit() => known,
+            (Some(_), _) => {
                 return Err(refuse(
                     "unsupported_response_type",
-                    "only response_type=code is supported",
+                    "this server does not answer with that response_type",
                 ));
             }
-            None => return Err(invalid("the parameter response_type is missing")),
-        }
-        if !client.may(GrantType::AuthorizationCode) {
+        };
+        if !client.may_get(response_type) {
             return Err(refuse(
                 "unauthorized_client",
-                "the client is not registered for this grant type",
+                "the client is not registered for this response_type",
             ));
         }
-        if parameters.get("response_mode").is_some_and(|mode| ResponseMode::parse(mode).is_none()) {
-            return Err(invalid("the response_mode is unknown"));
+        match parameters.get("response_mode").map(ResponseMode::parse) {
+            Some(None) => return Err(invalid("the response_mode is unknown")),
+            Some(Some(ResponseMode::Query)) if response_type.is_implicit() => {
+                return Err(invalid("tokens are not sent in a query: leave out the response_mode"));
+            }
+            _ => {}
         }
         let nonce = parameters.get("nonce").map(str::to_owned);
+        // It alone keeps an ID token that was meant for another visit from being slipped in (OpenID Connect Core
+        // section 3.2.2.1).
+        if response_type.has_id_token() && nonce.is_none() {
+            return Err(invalid("an id_token in the response needs a nonce"));
+        }
         if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_OPAQUE) {
             return Err(invalid("the nonce is too long"));
         }
@@ -352,6 +362,9 @@ impl AuthorizationRequest {
         }
         let requested = scope(parameters, client)
             .map_err(|description| refuse("invalid_scope", description))?;
+        if response_type.has_id_token() && !requested.contains("openid") {
+            return Err(refuse("invalid_scope", "an id_token needs the scope openid"));
+        }
         // A claim by name is no way around what the client is registered for.
         let by_name = claims.by_name.within(&client.scope);
         let behind = Scope::collect(by_name.iter().filter_map(claims::scope_of));
@@ -364,7 +377,7 @@ impl AuthorizationRequest {
             essential_acr: claims.essential_acr,
             ui_locales: words(parameters, "ui_locales").map(str::to_owned).collect(),
             display: parameters.get("display").map(str::to_owned),
-            challenge: challenge(parameters, client).map_err(invalid)?,
+            challenge: challenge(parameters, client, response_type).map_err(invalid)?,
             prompt: prompt(parameters).map_err(invalid)?,
             max_age: max_age(parameters).map_err(invalid)?.or(client.default_max_age),
             login_hint: parameters
@@ -374,8 +387,19 @@ impl AuthorizationRequest {
             hinted_subject: hinted.or(claims.subject),
             nonce,
             redirect_uri_named: parameters.get("redirect_uri").is_some(),
+            response_type,
             redirect,
         })
+    }
+}
+
+impl AuthorizationRequest {
+    /// Whether a grant of this scope is an answer: a scope that only stands behind claims is nothing to grant, and
+    /// an ID token is about `openid`.
+    pub(crate) fn is_answered_by(&self, scope: &Scope) -> bool {
+        let granted = scope.intersection(&self.requested);
+        let has_openid = granted.contains("openid") || !self.response_type.has_id_token();
+        !granted.is_empty() && has_openid
     }
 }
 
@@ -400,7 +424,7 @@ pub(crate) fn redirect(parameters: &Parameters, client: &Client) -> Result<Redir
     // An unknown mode is refused later, by the query: whatever comes first is answered in the mode that
     // was asked for.
     let mode = parameters.get("response_mode").and_then(ResponseMode::parse);
-    let mode = mode.unwrap_or(ResponseMode::Query);
+    let mode = ResponseMode::of(mode, response_type(parameters));
     let state = parameters.get("state").map(str::to_owned);
     if state.as_ref().is_some_and(|state| state.len() > MAX_OPAQUE) {
         return Err(Refusal::Redirected {
@@ -410,6 +434,10 @@ pub(crate) fn redirect(parameters: &Parameters, client: &Client) -> Result<Redir
         });
     }
     Ok(Redirect { uri, state, mode })
+}
+
+fn response_type(parameters: &Parameters) -> Option<ResponseType> {
+    parameters.get("response_type")?.parse().ok()
 }
 
 /// Scopes that the client is not registered for are dropped, and the token response says what was
@@ -433,14 +461,21 @@ fn scope(parameters: &Parameters, client: &Client) -> Result<Scope, &'static str
 
 /// PKCE with S256 alone: `plain` would show the verifier to whoever sees the request, and a missing
 /// method means `plain` (RFC 7636 section 4.3).
-fn challenge(parameters: &Parameters, client: &Client) -> Result<Option<Challenge>, &'static str> {
+fn challenge(
+    parameters: &Parameters,
+    client: &Client,
+    response_type: ResponseType,
+) -> Result<Option<Challenge>, &'static str> {
     match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
         (Some(challenge), Some("S256")) => Challenge::from_text(challenge)
             .map(Some)
             .ok_or("the code_challenge must be the base64url of a SHA-256, 43 characters"),
         (Some(_), _) => Err("code_challenge_method must be S256"),
         (None, Some(_)) => Err("code_challenge_method came without a code_challenge"),
-        (None, None) if client.needs_pkce() => Err("PKCE is required: code_challenge is missing"),
+        // Without a code there is nothing to prove.
+        (None, None) if client.needs_pkce() && response_type.has_code() => {
+            Err("PKCE is required: code_challenge is missing")
+        }
         (None, None) => Ok(None),
     }
 }

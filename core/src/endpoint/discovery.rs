@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::response_mode::ResponseMode;
 use super::{Call, jwks};
-use crate::client::{AuthMethod, GrantType};
+use crate::client::{AuthMethod, GrantType, ResponseType};
 use crate::http::Response;
 use crate::keys::Algorithm;
 use crate::server::{AuthorizationServer, path};
@@ -24,8 +24,10 @@ fn metadata(server: &AuthorizationServer) -> Value {
     let all_methods = [proving.as_slice(), &[AuthMethod::None.as_str()]].concat();
     // Clients sign with these. The last is the newer name of EdDSA with that curve (RFC 9864).
     let assertions = [&Algorithm::ALL.map(Algorithm::as_str)[..], &["Ed25519"]].concat();
+    let implicit = server.policy().implicit;
     let grant_types =
-        [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::ClientCredentials];
+        GrantType::ALL.into_iter().filter(|one| implicit || *one != GrantType::Implicit);
+    let response_types = ResponseType::ALL.into_iter().filter(|one| implicit || !one.is_implicit());
     let algorithms: Vec<_> = server.policy().algorithms.iter().map(|a| a.as_str()).collect();
     let mut metadata = json!({
         "issuer": issuer,
@@ -36,9 +38,9 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "revocation_endpoint": at(path::REVOKE),
         "introspection_endpoint": at(path::INTROSPECT),
         "scopes_supported": server.policy().scopes.iter().collect::<Vec<_>>(),
-        "response_types_supported": ["code"],
+        "response_types_supported": response_types.map(ResponseType::as_str).collect::<Vec<_>>(),
         "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),
-        "grant_types_supported": grant_types.map(GrantType::as_str),
+        "grant_types_supported": grant_types.map(GrantType::as_str).collect::<Vec<_>>(),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": all_methods,

@@ -135,6 +135,7 @@ fn keep(
     // What an operator has taken away since is not the client's to take back.
     client.scope = client.scope.intersection(&registered.scope);
     client.grant_types.retain(|grant_type| registered.may(*grant_type));
+    client.response_types.retain(|one| registered.response_types.contains(one));
     // Answers that go elsewhere are another client's, as far as people know: what they allowed the old one ends,
     // and they are asked again. Whoever has got hold of the token by which a client manages itself gains nothing
     // silently.

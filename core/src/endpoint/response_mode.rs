@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::client::ResponseType;
 use crate::client::redirect::ValidatedRedirect;
 use crate::http::Response;
 
@@ -30,6 +31,17 @@ impl ResponseMode {
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+
+    /// The mode of an answer, as it is asked for or goes without saying. Tokens never travel in a query, which
+    /// servers and proxies write to their logs: then even the refusal comes in the fragment, where a client that
+    /// asks for tokens looks for it.
+    pub(crate) fn of(asked: Option<Self>, response_type: Option<ResponseType>) -> Self {
+        match (asked, response_type.is_some_and(ResponseType::is_implicit)) {
+            (None | Some(Self::Query), true) => Self::Fragment,
+            (None, false) => Self::Query,
+            (Some(asked), _) => asked,
+        }
     }
 
     /// The response.

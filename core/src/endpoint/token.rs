@@ -10,23 +10,24 @@ use crate::event::Event;
 use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
-use crate::subject::Claims;
 use crate::token::access_token::{self, Order};
 use crate::token::credential::{Credential, Kind, Unopened};
-use crate::token::{claims, id_token};
+use crate::token::id_token;
 
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     let parameters = post_parameters(call)?;
     let client = authenticate_client(call, &parameters).await?;
     let grant_type = parameters.get("grant_type").ok_or(Misdeed::Missing("grant_type"))?;
     let grant_type: GrantType = grant_type.parse().map_err(|_| Misdeed::GrantTypeUnknown)?;
-    if !client.may(grant_type) {
+    if grant_type != GrantType::Implicit && !client.may(grant_type) {
         return Err(Misdeed::GrantTypeNotRegistered);
     }
     match grant_type {
         GrantType::AuthorizationCode => authorization_code(call, &client, &parameters).await,
         GrantType::RefreshToken => refresh_token(call, &client, &parameters).await,
         GrantType::ClientCredentials => client_credentials(call, &client, &parameters).await,
+        // Its tokens come from the authorization endpoint.
+        GrantType::Implicit => Err(Misdeed::GrantTypeUnknown),
     }
 }
 
@@ -219,19 +220,15 @@ async fn tokens(
         body.insert("refresh_token".into(), token.expose().into());
     }
     if scope.contains("openid") {
-        let in_id_token = if client.claims_in_id_token { &scope } else { &Scope::empty() };
-        let by_name = &grant.claims.within(&client.scope).id_token;
-        let more = match in_id_token.is_empty() && by_name.is_empty() {
-            true => Claims::new(),
-            false => {
-                let all = server.subjects().claims(&grant.subject).await?;
-                claims::released(all, in_id_token, by_name)
-            }
+        let order = id_token::Order {
+            grant,
+            client: &client,
+            scope: &scope,
+            code: None,
+            access_token: Some(&minted.token),
+            first,
         };
-        let lifetime = server.policy().id_token_lifetime(&client);
-        let access_token = &minted.token;
-        let order = id_token::Order { grant, client: &client, access_token, more, first, lifetime };
-        let id_token = id_token::mint(order, server.keys(), call.now).await?;
+        let id_token = id_token::mint(server, order, call.now).await?;
         body.insert("id_token".into(), id_token.expose().into());
     }
     Ok(Response::json(200, &Value::Object(body)))

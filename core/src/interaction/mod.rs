@@ -40,8 +40,8 @@ use crate::scope::Scope;
 use crate::server::{AuthorizationServer, path};
 use crate::store::{Inserted, Remembered};
 use crate::subject::SubjectStatus;
-use crate::token::credential::{Credential, Kind};
 
+mod answer;
 pub(crate) mod ticket;
 
 use ticket::{Purpose, Ticket};
@@ -248,8 +248,7 @@ impl Interaction {
             Err(reason) => return Ok(Next::SignIn(Pending(self), reason)),
         };
         let ask = self.apply_policy(&session.subject).await?;
-        // A scope that only stands behind claims is nothing to grant.
-        if self.request.scope.intersection(&self.request.requested).is_empty() {
+        if !self.request.is_answered_by(&self.request.scope) {
             let (client_id, subject) = (&self.client.client_id, &session.subject);
             self.server.emit(&Event::DeniedByPolicy { client_id, subject });
             return Ok(self.error("access_denied", "this account may not use the client"));
@@ -533,7 +532,7 @@ impl Consent {
             Some(remembered) => requested.intersection(&approved.union(&remembered.scope)),
             None => requested.intersection(approved),
         };
-        if granted.intersection(&self.interaction.request.requested).is_empty() {
+        if !self.interaction.request.is_answered_by(&granted) {
             return Ok(self.interaction.denied());
         }
         // The time first: a barrier that moves while we look is younger than the grant.
@@ -602,14 +601,8 @@ impl Consent {
             }
             State::Approved => {}
         }
-        let code = Credential {
-            kind: Kind::Code,
-            handle,
-            number: 0,
-            expires_at: standing.code_expires_at,
-        };
-        let code = code.seal(&server.ring(), server.issuer(), standing.approved_at)?;
-        Ok(self.interaction.request.redirect.respond(server, &[("code", code.expose())]))
+        let Interaction { client, request, .. } = &self.interaction;
+        answer::answer(server, client, request, &standing, handle).await
     }
 
     /// The grant that approving makes. Every lifetime is copied in now, so that a later change of
@@ -617,7 +610,8 @@ impl Consent {
     fn record(&self, handle: &[u8; 16], scope: &Scope, now: Time) -> Grant {
         let Interaction { server, client, request, .. } = &self.interaction;
         let policy = server.policy();
-        let refreshes = client.may(GrantType::RefreshToken)
+        let refreshes = request.response_type.has_code()
+            && client.may(GrantType::RefreshToken)
             && match policy.refresh {
                 RefreshPolicy::ClientGrant => true,
                 RefreshPolicy::OfflineAccess => scope.contains("offline_access"),

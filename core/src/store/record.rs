@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::client::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
+use crate::client::{
+    AuthMethod, Client, ClientAuthentication, GrantType, ResponseType, SecretEntry,
+};
 use crate::env::Time;
 use crate::grant::{Challenge, Grant, GrantId, State};
 use crate::issuer::Issuer;
@@ -172,6 +174,8 @@ struct ClientRecord {
     post_logout_redirect_uris: Vec<String>,
     allowed_origins: Vec<String>,
     grant_types: Vec<String>,
+    #[serde(default = "code_alone")]
+    response_types: Vec<String>,
     scope: Scope,
     secrets: Option<Vec<SecretRecord>>,
     auth_method: Option<String>,
@@ -221,6 +225,11 @@ struct ClientRecord {
     updated_at: Time,
 }
 
+/// What clients of earlier releases had.
+fn code_alone() -> Vec<String> {
+    vec![ResponseType::Code.as_str().to_owned()]
+}
+
 #[derive(Serialize, Deserialize)]
 struct SecretRecord {
     digest: String,
@@ -252,6 +261,7 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
         allowed_origins: client.allowed_origins.clone(),
         grant_types: client.grant_types.iter().map(|g| g.as_str().to_owned()).collect(),
+        response_types: client.response_types.iter().map(|r| r.as_str().to_owned()).collect(),
         scope: client.scope.clone(),
         secrets: secrets.map(|secrets| {
             let write = |entry: &SecretEntry| SecretRecord {
@@ -323,6 +333,7 @@ fn client(text: &str) -> Result<Client, RecordError> {
         (None, Some(_)) => return Err(RecordError::Field("auth_method")),
     };
     let grant_types = record.grant_types.iter().map(|text| text.parse::<GrantType>());
+    let response_types = record.response_types.iter().map(|text| text.parse::<ResponseType>());
     Ok(Client {
         client_id: record.client_id,
         version: record.version,
@@ -338,6 +349,9 @@ fn client(text: &str) -> Result<Client, RecordError> {
         grant_types: grant_types
             .collect::<Result<_, _>>()
             .map_err(|_| RecordError::Field("grant_types"))?,
+        response_types: response_types
+            .collect::<Result<_, _>>()
+            .map_err(|_| RecordError::Field("response_types"))?,
         scope: record.scope,
         authentication,
         require_pkce: record.require_pkce,

@@ -21,6 +21,7 @@ mod keys;
 mod login_elsewhere;
 mod oidc_core;
 mod oidc_discovery;
+mod oidc_implicit;
 mod oidc_logout;
 mod oidc_requests;
 mod rfc6749;

@@ -150,8 +150,14 @@ fn other_errors_go_to_the_client_with_its_state() {
         assert_redirected(&world.authorize(SPA, changes), error);
     };
     refused(&[("response_type", "")], "invalid_request");
-    for response_type in ["token", "id_token", "code token", "none", "Code", "code code"] {
+    for response_type in ["token", "none", "Code", "code code"] {
         refused(&[("response_type", response_type)], "unsupported_response_type");
+    }
+    // Where a client that asks for tokens looks for its answer.
+    for response_type in ["id_token", "code token"] {
+        let response = world.authorize(SPA, &[("response_type", response_type)]);
+        assert_eq!(parameter(&response, "error").as_deref(), Some("unsupported_response_type"));
+        assert!(response.get("location").unwrap().starts_with(&format!("{CALLBACK}#error=")));
     }
     refused(&[("scope", "unknown")], "invalid_scope");
     refused(&[("scope", "a  b")], "invalid_scope");

@@ -509,10 +509,10 @@ pub(crate) fn str_of(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).to_owned()
 }
 
-/// A parameter of a redirect, decoded once.
+/// A parameter of a redirect, in its query or in its fragment, decoded once.
 pub(crate) fn parameter(response: &Response, name: &str) -> Option<String> {
     let location = response.get("location").expect("a redirect");
-    let (_, query) = location.split_once('?')?;
+    let (_, query) = location.split_once(['?', '#'])?;
     let pairs: Vec<(String, String)> =
         form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     assert!(pairs.iter().filter(|(have, _)| have == name).count() <= 1, "{location}");

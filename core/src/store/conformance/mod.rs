@@ -43,7 +43,7 @@ use pollster::block_on;
 use sha2::{Digest as _, Sha256};
 
 use super::{ClientStore, Inserted, KeyStore, Owner, Remembered, TokenStore};
-use crate::client::{Client, ClientAuthentication, GrantType, SecretEntry};
+use crate::client::{Client, ClientAuthentication, GrantType, ResponseType, SecretEntry};
 use crate::env::Time;
 use crate::grant::{Challenge, CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::issuer::Issuer;
@@ -291,7 +291,8 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     full.description = Some("Ünï 'quoted'".into());
     full.native = true;
     full.post_logout_redirect_uris = vec!["https://rp.example/bye".into()];
-    full.grant_types.push(GrantType::ClientCredentials);
+    full.grant_types = GrantType::ALL.to_vec();
+    full.response_types = ResponseType::ALL.to_vec();
     full.access_token_lifetime = Some(Duration::from_secs(301));
     full.refresh_token_lifetime = Some(Duration::from_secs(302));
     full.id_token_lifetime = Some(Duration::from_secs(303));
