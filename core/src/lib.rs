@@ -86,8 +86,8 @@ mod unit;
 
 pub use builder::{BuildError, Builder};
 pub use client::{
-    AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, RegistryError,
-    ResponseType, SecretEntry, UnknownName,
+    AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, Localized,
+    RegistryError, ResponseType, SecretEntry, Shown, SubjectType, UnknownName,
 };
 pub use consent::{ConsentDecision, ConsentPolicy, ConsentRequest};
 pub use env::{Environment, RandomnessUnavailable, SystemEnvironment, Time};
@@ -112,7 +112,7 @@ pub use registration::{
 };
 pub use resource::{ResourceError, ResourceServer, ResourceServerBuilder};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
-pub use secret::{Secret, SecretDigest};
+pub use secret::{SealedSecret, Secret, SecretDigest};
 pub use server::{AuthorizationServer, Failure, MaintenanceError, PageError};
 pub use subject::{Claims, SubjectError, SubjectStatus, Subjects};
 pub use token::access_token::AccessToken;

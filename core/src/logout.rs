@@ -86,8 +86,13 @@ impl Logout {
     /// from a stranger.
     #[must_use]
     pub fn asks(&self, session: &Session) -> bool {
-        let same_session = self.sid.as_ref().is_some_and(|sid| *sid == session.sid(&self.server));
-        !(same_session && self.subject.as_deref() == Some(session.subject.as_str()))
+        let (Some(client), Some(subject), Some(sid)) = (&self.client, &self.subject, &self.sid)
+        else {
+            return true;
+        };
+        let server = &self.server;
+        *sid != server.sid_for(client, &session.sid(server))
+            || *subject != server.subject_for(client, &session.subject)
     }
 
     /// Where the person goes now that the host has ended its session: back to the application,

@@ -53,6 +53,9 @@ pub struct Policy {
     pub apis: Vec<String>,
     /// The scopes that the server knows, for its discovery document.
     pub scopes: Scope,
+    /// The authentication context classes that the host's sessions can reach ([`crate::Session::acr`]), for the
+    /// discovery document: none.
+    pub acr_values: Vec<String>,
     /// Whether a revocation request that names no client may revoke a *public* client's token: off.
     /// Such a client proves nothing anyway, so who holds its token can revoke it by naming the
     /// client; this is for applications that forget to. A confidential client's token is never
@@ -111,6 +114,7 @@ impl Default for Policy {
             refresh: RefreshPolicy::ClientGrant,
             apis: Vec::new(),
             scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
+            acr_values: Vec::new(),
             anonymous_revocation: false,
             implicit: false,
             algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],

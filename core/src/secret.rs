@@ -90,6 +90,30 @@ impl SecretDigest {
     }
 }
 
+/// A secret that must be read again, sealed with the master key (AES-256-GCM) for one client of one issuer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSecret(pub(crate) Vec<u8>);
+
+impl SealedSecret {
+    /// The sealed bytes as base64url, for a store.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&self.0)
+    }
+
+    /// Reads what [`SealedSecret::to_text`] wrote.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        BASE64_URL_SAFE_NO_PAD.decode(text).ok().map(Self)
+    }
+}
+
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 impl fmt::Debug for SecretDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")

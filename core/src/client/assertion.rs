@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::Client;
+use super::{Client, ClientAuthentication, SecretEntry};
 use crate::endpoint::Call;
 use crate::endpoint::revoke::CLOCK_DIFFERENCE;
 use crate::env::Time;
@@ -45,10 +45,13 @@ pub(crate) async fn verify(
     if registered.is_some() && jws.algorithm() != registered {
         return Err(wrong("its algorithm is not the registered one"));
     }
-    let claims = call.server.verify_by_client(client, &jws).await?.map_err(|why| match why {
-        Unverified::Invalid(why) => wrong(why),
-        Unverified::UnknownKey => wrong("its key is not among the client's"),
-    })?;
+    let claims = match &client.authentication {
+        ClientAuthentication::Secret { secrets, .. } => by_secret(call, client, &jws, secrets)?,
+        _ => call.server.verify_by_client(client, &jws).await?.map_err(|why| match why {
+            Unverified::Invalid(why) => wrong(why),
+            Unverified::UnknownKey => wrong("its key is not among the client's"),
+        })?,
+    };
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let time = |name: &str| jwt::time(&claims, name).map_err(wrong);
     if text("iss") != Some(&client.client_id) || text("sub") != Some(&client.client_id) {
@@ -69,6 +72,23 @@ pub(crate) async fn verify(
     let jti = text("jti").filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
     let jti = jti.ok_or(wrong("it has no jti"))?;
     once(call, client, jti, expires_at).await
+}
+
+/// The claims, if the client has signed them with a secret of its own that lives (`client_secret_jwt`).
+fn by_secret(
+    call: &Call<'_>,
+    client: &Client,
+    jws: &Jws<'_>,
+    secrets: &[SecretEntry],
+) -> Result<Map<String, Value>, Misdeed> {
+    for entry in secrets.iter().filter(|entry| entry.is_live(call.now)) {
+        let Some(sealed) = &entry.sealed else { continue };
+        let secret = call.server.keys().open_secret(&client.client_id, sealed)?;
+        if let Some(claims) = jws.verify_shared(&secret) {
+            return Ok(claims);
+        }
+    }
+    Err(Misdeed::ClientAssertion("it is not signed with the client's secret"))
 }
 
 /// Every audience must be this server: an assertion that another one accepts too could be used here by it.

@@ -8,7 +8,6 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{AuthMethod, Client, ClientAuthentication, assertion};
 use crate::endpoint::Call;
-use crate::env::Time;
 use crate::error::Misdeed;
 use crate::http::{Parameters, Request, decode, has_control};
 use crate::limit::Attempt;
@@ -75,22 +74,23 @@ pub(crate) async fn authenticate_client(
         (ClientAuthentication::None, _) => false,
         (ClientAuthentication::Secret { secrets, method }, Proof::Secret(secret, used)) => {
             let right_way = method.is_none_or(|method| method == used);
-            let live = |at: Option<Time>| at.is_none_or(|at| call.now < at);
             // Every digest is compared, so that time does not tell which one matched.
             let matches = secrets.iter().fold(false, |found, entry| {
-                (entry.digest.matches(&secret) && live(entry.expires_at)) | found
+                (entry.digest.matches(&secret) && entry.is_live(call.now)) | found
             });
             matches && right_way
         }
+        (authentication, Proof::Assertion(_)) if !authentication.is_by_assertion() => false,
         // One that is switched off makes us call nobody.
-        (ClientAuthentication::PrivateKeyJwt, Proof::Assertion(_)) if !client.active => {
+        (_, Proof::Assertion(_)) if !client.active => {
             return Err(Misdeed::ClientInactive { basic });
         }
-        (ClientAuthentication::PrivateKeyJwt, Proof::Assertion(assertion)) => {
+        (_, Proof::Assertion(assertion)) => {
             assertion::verify(call, &client, assertion).await?;
             true
         }
-        (ClientAuthentication::Secret { .. } | ClientAuthentication::PrivateKeyJwt, _) => false,
+        (ClientAuthentication::Secret { .. }, Proof::Nothing) => false,
+        (ClientAuthentication::PrivateKeyJwt, _) => false,
     };
     match (proved, client.active) {
         (true, true) => Ok(AuthenticatedClient(client)),

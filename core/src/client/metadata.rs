@@ -1,19 +1,25 @@
 //! Client metadata in the words of RFC 7591 section 2 and OpenID Connect Dynamic Client Registration section 2.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{AuthMethod, Client, ClientAuthentication, GrantType, ResponseType};
+use super::{AuthMethod, Client, ClientAuthentication, GrantType, Localized, ResponseType};
 use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::Secret;
+use crate::token::jwt::SHARED;
 
 /// A field that cannot be accepted, and why.
 pub(crate) struct Wrong {
     pub(crate) field: &'static str,
     pub(crate) why: String,
 }
+
+const SIGNING_ALG: &str = "token_endpoint_auth_signing_alg";
+/// What may come in several languages.
+const LOCALIZED: [&str; 5] = ["client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri"];
 
 type Read<T> = Result<T, Wrong>;
 
@@ -31,7 +37,7 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
     let mut client = match method {
         AuthMethod::None => Client::public(client_id, name),
         // The registry makes the secret.
-        AuthMethod::Basic | AuthMethod::Post => {
+        AuthMethod::Basic | AuthMethod::Post | AuthMethod::SecretJwt => {
             Client::confidential(client_id, name, &Secret::new(""))
         }
         AuthMethod::PrivateKeyJwt => {
@@ -55,13 +61,20 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
         Some("native") => true,
         Some(_) => return wrong("application_type", "use web or native"),
     };
-    if !matches!(fields.text("subject_type")?.as_deref(), None | Some("public")) {
-        return wrong("subject_type", "only public is supported");
-    }
+    let subject_type = fields.parsed("subject_type", "a type of subject identifiers")?;
+    client.subject_type = subject_type.unwrap_or_default();
+    client.sector_identifier_uri = fields.text("sector_identifier_uri")?;
+    client.localized = localized(&fields)?;
     client.id_token_signed_response_alg = fields.algorithm("id_token_signed_response_alg")?;
     client.userinfo_signed_response_alg = fields.algorithm("userinfo_signed_response_alg")?;
     client.request_object_signing_alg = fields.algorithm("request_object_signing_alg")?;
-    client.token_endpoint_auth_signing_alg = fields.algorithm("token_endpoint_auth_signing_alg")?;
+    client.token_endpoint_auth_signing_alg = match method {
+        AuthMethod::SecretJwt => match fields.text(SIGNING_ALG)?.as_deref() {
+            None | Some(SHARED) => None,
+            Some(_) => return wrong(SIGNING_ALG, "client_secret_jwt is signed by HS256"),
+        },
+        _ => fields.algorithm(SIGNING_ALG)?,
+    };
     client.require_signed_request_object =
         fields.flag("require_signed_request_object")?.unwrap_or(false);
     client.require_auth_time = fields.flag("require_auth_time")?.unwrap_or(false);
@@ -87,6 +100,28 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
         }
     }
     Ok(client)
+}
+
+/// Human-readable fields in a language: `client_name#de` (RFC 7591 section 2.2).
+fn localized(fields: &Fields<'_>) -> Read<BTreeMap<String, Localized>> {
+    let mut all: BTreeMap<String, Localized> = BTreeMap::new();
+    for (name, value) in fields.0 {
+        let Some((name, tag)) = name.split_once('#') else { continue };
+        let Some(field) = LOCALIZED.into_iter().find(|field| *field == name) else { continue };
+        let Some(text) = value.as_str() else { return wrong(field, "it is a text") };
+        *text_of(all.entry(tag.to_owned()).or_default(), field) = Some(text.to_owned());
+    }
+    Ok(all)
+}
+
+fn text_of<'a>(localized: &'a mut Localized, field: &str) -> &'a mut Option<String> {
+    match field {
+        "client_uri" => &mut localized.client_uri,
+        "logo_uri" => &mut localized.logo_uri,
+        "policy_uri" => &mut localized.policy_uri,
+        "tos_uri" => &mut localized.tos_uri,
+        _ => &mut localized.client_name,
+    }
 }
 
 /// Without any, those that the response types need.
@@ -211,9 +246,13 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
         "grant_types": client.grant_types.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
         "response_types": response_types.map(|one| one.as_str()).collect::<Vec<_>>(),
         "scope": client.scope.to_string(),
-        "subject_type": "public",
+        "subject_type": client.subject_type.as_str(),
+        "sector_identifier_uri": client.sector_identifier_uri,
         "token_endpoint_auth_method": method.as_str(),
-        "token_endpoint_auth_signing_alg": name(client.token_endpoint_auth_signing_alg),
+        "token_endpoint_auth_signing_alg": match method {
+            AuthMethod::SecretJwt => Some(SHARED),
+            _ => name(client.token_endpoint_auth_signing_alg),
+        },
         "id_token_signed_response_alg":
             client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
         "userinfo_signed_response_alg": name(client.userinfo_signed_response_alg),
@@ -230,6 +269,13 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
         "initiate_login_uri": client.initiate_login_uri,
     });
     let Value::Object(mut metadata) = metadata else { return Map::new() };
+    for (tag, localized) in &client.localized {
+        let mut localized = localized.clone();
+        for field in LOCALIZED {
+            let text = text_of(&mut localized, field).take();
+            metadata.insert(format!("{field}#{tag}"), text.into());
+        }
+    }
     // What is not set is left out, and so is a list of nothing.
     metadata
         .retain(|_, value| !value.is_null() && value.as_array().is_none_or(|all| !all.is_empty()));

@@ -1,5 +1,6 @@
 //! Clients: what is registered, and what it allows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,15 +8,19 @@ use std::time::Duration;
 use crate::env::Time;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
-use crate::secret::{Secret, SecretDigest};
+use crate::secret::{SealedSecret, Secret, SecretDigest};
 
 pub(crate) mod assertion;
 pub(crate) mod authentication;
+mod check;
+mod localized;
 pub(crate) mod metadata;
 pub(crate) mod redirect;
 pub(crate) mod registry;
 mod response_type;
+pub(crate) mod sector;
 
+pub use localized::{Localized, Shown};
 pub use registry::{Clients, CreatedClient, RegistryError};
 pub use response_type::ResponseType;
 
@@ -71,6 +76,12 @@ pub struct Client {
     pub refresh_token_lifetime: Option<Duration>,
     /// Overrides [`Policy::id_token_lifetime`](field@crate::Policy::id_token_lifetime).
     pub id_token_lifetime: Option<Duration>,
+    /// Whether other clients know its people by the same identifiers.
+    pub subject_type: SubjectType,
+    /// An https URL of a list of redirect URIs, for clients of several hosts that are to see the same pairwise
+    /// identifiers: its host is their sector (OpenID Connect Dynamic Client Registration section 5). It is
+    /// fetched when the client is registered.
+    pub sector_identifier_uri: Option<String>,
     /// Signs its ID tokens; RS256 when not set, which every client must support (OpenID Connect
     /// Core section 15.1).
     pub id_token_signed_response_alg: Option<Algorithm>,
@@ -123,6 +134,8 @@ pub struct Client {
     pub policy_uri: Option<String>,
     /// An https URL of the terms of service.
     pub tos_uri: Option<String>,
+    /// What people are shown instead, by language (BCP 47); see [`Client::shown`].
+    pub localized: BTreeMap<String, Localized>,
     /// When it was registered.
     pub created_at: Time,
     /// When it was last changed.
@@ -138,7 +151,7 @@ pub enum ClientAuthentication {
     Secret {
         /// The digests of the live secrets, the newest first.
         secrets: Vec<SecretEntry>,
-        /// The one way in which the secret may be sent; `None`: by Basic or in the body, as the
+        /// The one way in which the secret may be used; `None`: by Basic or in the body, as the
         /// client likes (they differ by library, not by security).
         method: Option<AuthMethod>,
     },
@@ -152,8 +165,45 @@ pub enum ClientAuthentication {
 pub struct SecretEntry {
     /// Its digest.
     pub digest: SecretDigest,
+    /// The secret itself, sealed with the master key, for a client that signs with it
+    /// ([`AuthMethod::SecretJwt`]). Nobody else's is kept.
+    pub sealed: Option<SealedSecret>,
     /// When it stops to work; `None`: not before it is rotated out.
     pub expires_at: Option<Time>,
+}
+
+impl ClientAuthentication {
+    /// Whether the client proves itself by a JWT that it signs.
+    pub(crate) fn is_by_assertion(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Secret { method, .. } => *method == Some(AuthMethod::SecretJwt),
+            Self::PrivateKeyJwt => true,
+        }
+    }
+}
+
+impl SecretEntry {
+    /// A secret that is sent, and does not expire.
+    #[must_use]
+    pub fn of(secret: &Secret) -> Self {
+        Self { digest: SecretDigest::of(secret), sealed: None, expires_at: None }
+    }
+
+    pub(crate) fn is_live(&self, now: Time) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+/// `subject_type` (OpenID Connect Core section 8): how a client sees people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SubjectType {
+    /// `public`: by the host's identifier, the same for every client.
+    #[default]
+    Public,
+    /// `pairwise`: by an identifier of its own, so that clients of different sectors cannot tell by it that
+    /// they know the same person.
+    Pairwise,
 }
 
 /// `token_endpoint_auth_method` (RFC 7591 section 2).
@@ -163,6 +213,8 @@ pub enum AuthMethod {
     Basic,
     /// `client_secret_post`
     Post,
+    /// `client_secret_jwt`
+    SecretJwt,
     /// `private_key_jwt`
     PrivateKeyJwt,
     /// `none`
@@ -208,6 +260,8 @@ impl Client {
             access_token_lifetime: None,
             refresh_token_lifetime: None,
             id_token_lifetime: None,
+            subject_type: SubjectType::Public,
+            sector_identifier_uri: None,
             id_token_signed_response_alg: None,
             access_token_signed_response_alg: None,
             audiences: Vec::new(),
@@ -229,6 +283,7 @@ impl Client {
             logo_uri: None,
             policy_uri: None,
             tos_uri: None,
+            localized: BTreeMap::new(),
             created_at: Time::EPOCH,
             updated_at: Time::EPOCH,
         }
@@ -241,9 +296,9 @@ impl Client {
         client_name: impl Into<String>,
         secret: &Secret,
     ) -> Self {
-        let entry = SecretEntry { digest: SecretDigest::of(secret), expires_at: None };
+        let secrets = vec![SecretEntry::of(secret)];
         Self {
-            authentication: ClientAuthentication::Secret { secrets: vec![entry], method: None },
+            authentication: ClientAuthentication::Secret { secrets, method: None },
             ..Self::public(client_id, client_name)
         }
     }
@@ -300,13 +355,42 @@ impl Client {
     }
 }
 
+impl SubjectType {
+    /// The registered name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SubjectType::Public => "public",
+            SubjectType::Pairwise => "pairwise",
+        }
+    }
+}
+
+impl FromStr for SubjectType {
+    type Err = UnknownName;
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let known = [SubjectType::Public, SubjectType::Pairwise];
+        known.into_iter().find(|one| one.as_str() == text).ok_or(UnknownName)
+    }
+}
+
 impl AuthMethod {
+    /// Every method that is known.
+    pub const ALL: [AuthMethod; 5] = [
+        AuthMethod::Basic,
+        AuthMethod::Post,
+        AuthMethod::SecretJwt,
+        AuthMethod::PrivateKeyJwt,
+        AuthMethod::None,
+    ];
+
     /// The registered name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             AuthMethod::Basic => "client_secret_basic",
             AuthMethod::Post => "client_secret_post",
+            AuthMethod::SecretJwt => "client_secret_jwt",
             AuthMethod::PrivateKeyJwt => "private_key_jwt",
             AuthMethod::None => "none",
         }
@@ -342,10 +426,7 @@ pub struct UnknownName;
 impl FromStr for AuthMethod {
     type Err = UnknownName;
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        [AuthMethod::Basic, AuthMethod::Post, AuthMethod::PrivateKeyJwt, AuthMethod::None]
-            .into_iter()
-            .find(|method| method.as_str() == text)
-            .ok_or(UnknownName)
+        AuthMethod::ALL.into_iter().find(|method| method.as_str() == text).ok_or(UnknownName)
     }
 }
 

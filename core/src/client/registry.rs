@@ -1,27 +1,16 @@
 //! Registering and changing clients.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
-use super::redirect::{check_origin, check_redirect_uri};
-use super::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry};
+use super::check::check;
+use super::{AuthMethod, Client, ClientAuthentication, GrantType, SecretEntry, sector};
 use crate::env::{RandomnessUnavailable, Time};
 use crate::event::Event;
-use crate::http::has_control;
-use crate::keys::JwkSet;
-use crate::secret::{Secret, SecretDigest};
+use crate::keys::KeyError;
+use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::store::{Owner, StoreError};
-
-const MAX_REDIRECT_URIS: usize = 20;
-const MAX_ORIGINS: usize = 20;
-const MAX_AUDIENCES: usize = 20;
-const MAX_CONTACTS: usize = 10;
-const MAX_JWKS: usize = 8192;
-const MAX_TEXT: usize = 2048;
 
 /// The clients of a server, for administration. From [`AuthorizationServer::clients`].
 ///
@@ -70,9 +59,12 @@ pub enum RegistryError {
     /// No secret could be made.
     #[error(transparent)]
     Randomness(#[from] RandomnessUnavailable),
+    /// A secret could not be sealed.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
 }
 
-fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, RegistryError> {
+pub(super) fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, RegistryError> {
     Err(RegistryError::Invalid { field, why: why.into() })
 }
 
@@ -88,11 +80,12 @@ impl<'a> Clients<'a> {
     /// [`RegistryError::Invalid`] when a field cannot be registered or the id is taken.
     pub async fn create(&self, mut client: Client) -> Result<CreatedClient, RegistryError> {
         self.check(&client)?;
+        sector::check_list(self.0, &client).await?;
         self.stamp(&mut client);
         let mut client_secret = None;
-        if let ClientAuthentication::Secret { secrets, .. } = &mut client.authentication {
-            let secret = Secret::generate("secret_", self.0.environment())?;
-            *secrets = vec![SecretEntry { digest: SecretDigest::of(&secret), expires_at: None }];
+        if let ClientAuthentication::Secret { secrets, method } = &mut client.authentication {
+            let (entry, secret) = self.new_secret(&client.client_id, *method)?;
+            *secrets = vec![entry];
             client_secret = Some(secret);
         }
         if !self.insert(client.clone()).await? {
@@ -114,8 +107,26 @@ impl<'a> Clients<'a> {
             return Err(RegistryError::Confidential);
         }
         self.check(&client)?;
+        if self.find(&client.client_id).await?.is_some() {
+            return Ok(false);
+        }
+        sector::check_list(self.0, &client).await?;
         self.stamp(&mut client);
         self.insert(client).await
+    }
+
+    /// A secret, and what is kept of it.
+    fn new_secret(
+        &self,
+        client_id: &str,
+        method: Option<AuthMethod>,
+    ) -> Result<(SecretEntry, Secret), RegistryError> {
+        let secret = Secret::generate("secret_", self.0.environment())?;
+        let mut entry = SecretEntry::of(&secret);
+        if method == Some(AuthMethod::SecretJwt) {
+            entry.sealed = Some(self.0.keys().seal_secret(client_id, &secret)?);
+        }
+        Ok((entry, secret))
     }
 
     fn stamp(&self, client: &mut Client) {
@@ -156,15 +167,29 @@ impl<'a> Clients<'a> {
     /// Stores a changed client. `client.version` must be the one that was read.
     ///
     /// The barrier never moves back, and switching a client off moves it: what it held then stays
-    /// dead when it is switched on again.
+    /// dead when it is switched on again. So does a change of the identifiers by which it knows people.
     ///
     /// # Errors
     /// [`RegistryError::Changed`] when somebody else changed it in between.
     pub async fn update(&self, mut client: Client) -> Result<Arc<Client>, RegistryError> {
         self.check(&client)?;
         let stored = self.existing(&client.client_id).await?;
+        if client.sector_identifier_uri != stored.sector_identifier_uri
+            || client.redirect_uris != stored.redirect_uris
+        {
+            sector::check_list(self.0, &client).await?;
+        }
+        if let ClientAuthentication::Secret { secrets, method: Some(AuthMethod::SecretJwt) } =
+            &client.authentication
+            && secrets.iter().all(|entry| entry.sealed.is_none())
+        {
+            let why = "only a digest of its secret is kept: register a new client to sign with one";
+            return invalid("token_endpoint_auth_method", why);
+        }
         client.valid_from = client.valid_from.max(stored.valid_from);
-        if !client.active {
+        // It would know people by other identifiers in the middle of a grant.
+        let sees_others = client.sees() != stored.sees();
+        if !client.active || sees_others {
             client.valid_from = client.valid_from.max(just_after(self.0.now()));
         }
         self.store(client).await
@@ -195,6 +220,7 @@ impl<'a> Clients<'a> {
         }
         let calls = [
             ("jwks_uri", client.jwks_uri.is_some()),
+            ("sector_identifier_uri", client.sector_identifier_uri.is_some()),
             ("request_uris", !client.request_uris.is_empty()),
         ];
         for (field, needed) in calls {
@@ -230,10 +256,10 @@ impl<'a> Clients<'a> {
     ) -> Result<Secret, RegistryError> {
         let mut client = self.existing(client_id).await?;
         let now = self.0.now();
-        let secret = Secret::generate("secret_", self.0.environment())?;
-        let ClientAuthentication::Secret { secrets, .. } = &mut client.authentication else {
+        let ClientAuthentication::Secret { secrets, method } = &mut client.authentication else {
             return Err(RegistryError::Public);
         };
+        let (entry, secret) = self.new_secret(client_id, *method)?;
         let end = now.plus(overlap);
         secrets
             .retain(|entry| entry.expires_at.is_none_or(|at| at > now) && overlap > Duration::ZERO);
@@ -242,7 +268,7 @@ impl<'a> Clients<'a> {
         for entry in secrets.iter_mut() {
             entry.expires_at = Some(entry.expires_at.map_or(end, |at| at.min(end)));
         }
-        secrets.insert(0, SecretEntry { digest: SecretDigest::of(&secret), expires_at: None });
+        secrets.insert(0, entry);
         self.update(client).await?;
         self.0.emit(&Event::ClientSecretRotated { client_id });
         Ok(secret)
@@ -294,168 +320,4 @@ impl<'a> Clients<'a> {
 /// A barrier for everything until now: what was approved in this very millisecond is older too.
 pub(crate) fn just_after(now: Time) -> Time {
     now.plus(Duration::from_millis(1))
-}
-
-/// Judges the whole of a client, every time: what a change makes of it counts, not the change.
-fn check(client: &Client) -> Result<(), RegistryError> {
-    let id = &client.client_id;
-    if id.is_empty() || id.len() > 255 || !id.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-        return invalid("client_id", "use 1 to 255 printable ASCII characters, without a colon");
-    }
-    if client.client_name.trim().is_empty() || client.client_name.chars().count() > 200 {
-        return invalid("client_name", "use 1 to 200 characters");
-    }
-    if client.client_name.chars().any(is_deceptive) {
-        return invalid("client_name", "control, direction and invisible characters are refused");
-    }
-    if client.description.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
-        return invalid("description", "it is longer than 2,048 bytes");
-    }
-    for (field, uris) in [
-        ("redirect_uris", &client.redirect_uris),
-        ("post_logout_redirect_uris", &client.post_logout_redirect_uris),
-    ] {
-        if uris.len() > MAX_REDIRECT_URIS {
-            return invalid(field, "at most 20");
-        }
-        for uri in uris {
-            if let Err(why) = check_redirect_uri(uri, client.native) {
-                return invalid(field, format!("{uri:?}: {why}"));
-            }
-        }
-    }
-    let redirects = [GrantType::AuthorizationCode, GrantType::Implicit];
-    if redirects.iter().any(|one| client.may(*one)) && client.redirect_uris.is_empty() {
-        return invalid("redirect_uris", "the authorization_code grant needs at least one");
-    }
-    check_response_types(client)?;
-    if client.may(GrantType::RefreshToken) && !client.may(GrantType::AuthorizationCode) {
-        return invalid("grant_types", "refresh_token goes with authorization_code");
-    }
-    if client.may(GrantType::ClientCredentials) && client.is_public() {
-        return invalid("grant_types", "client_credentials is for confidential clients");
-    }
-    if client.allowed_origins.len() > MAX_ORIGINS {
-        return invalid("allowed_origins", "at most 20");
-    }
-    for origin in &client.allowed_origins {
-        if let Err(why) = check_origin(origin) {
-            return invalid("allowed_origins", format!("{origin:?}: {why}"));
-        }
-    }
-    if let ClientAuthentication::Secret { method: Some(method), .. } = client.authentication
-        && !matches!(method, AuthMethod::Basic | AuthMethod::Post)
-    {
-        return invalid("token_endpoint_auth_method", "it is not for clients with a secret");
-    }
-    check_keys(client)?;
-    for (field, names) in [("audiences", &client.audiences), ("resources", &client.resources)] {
-        let sound = |name: &String| {
-            (1..=MAX_TEXT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
-        };
-        if names.len() > MAX_AUDIENCES || !names.iter().all(sound) {
-            return invalid(field, "at most 20, of 1 to 2,048 printable ASCII characters each");
-        }
-    }
-    if client.contacts.len() > MAX_CONTACTS
-        || client.contacts.iter().any(|contact| contact.len() > 255 || has_control(contact))
-    {
-        return invalid("contacts", "at most 10, of at most 255 characters each");
-    }
-    for uri in &client.request_uris {
-        // The fragment, which may be a hash of the content, is part of what is compared.
-        if client.request_uris.len() > MAX_REDIRECT_URIS || uri.len() > 512 || !is_https(uri) {
-            return invalid(
-                "request_uris",
-                "at most 20 https URLs, of at most 512 characters each",
-            );
-        }
-    }
-    let uris = [
-        ("client_uri", &client.client_uri),
-        ("initiate_login_uri", &client.initiate_login_uri),
-        ("logo_uri", &client.logo_uri),
-        ("policy_uri", &client.policy_uri),
-        ("tos_uri", &client.tos_uri),
-    ];
-    for (field, uri) in uris {
-        if uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
-            return invalid(field, "use an https URL");
-        }
-    }
-    for (field, lifetime) in [
-        ("access_token_lifetime", client.access_token_lifetime),
-        ("refresh_token_lifetime", client.refresh_token_lifetime),
-        ("id_token_lifetime", client.id_token_lifetime),
-    ] {
-        if lifetime.is_some_and(|lifetime| lifetime.as_secs() == 0) {
-            return invalid(field, "use at least one second");
-        }
-    }
-    Ok(())
-}
-
-/// Response types and grant types go together (RFC 7591 section 2.1).
-fn check_response_types(client: &Client) -> Result<(), RegistryError> {
-    let types = &client.response_types;
-    let distinct: HashSet<_> = types.iter().collect();
-    if distinct.len() < types.len() {
-        return invalid("response_types", "one stands twice");
-    }
-    if let Some(one) = types.iter().find(|one| one.is_implicit() && !client.may_get(**one)) {
-        let needed: Vec<_> = one.grant_types().map(GrantType::as_str).collect();
-        return invalid(
-            "grant_types",
-            format!("{:?} needs {}", one.as_str(), needed.join(" and ")),
-        );
-    }
-    for (grant_type, has_one) in [
-        (GrantType::AuthorizationCode, types.iter().any(|one| one.has_code())),
-        (GrantType::Implicit, types.iter().any(|one| one.is_implicit())),
-    ] {
-        if client.may(grant_type) && !has_one {
-            return invalid("response_types", format!("none of them is for {grant_type}"));
-        }
-    }
-    Ok(())
-}
-
-/// The keys that it signs with, and what needs them.
-fn check_keys(client: &Client) -> Result<(), RegistryError> {
-    if client.jwks.is_some() && client.jwks_uri.is_some() {
-        return invalid("jwks", "either jwks or jwks_uri, not both (RFC 7591 section 2)");
-    }
-    // It is kept as it came, so it is bounded as everything that is kept.
-    if client.jwks.as_ref().is_some_and(|jwks| jwks.len() > MAX_JWKS) {
-        return invalid("jwks", "at most 8,192 bytes; more keys can be at a jwks_uri");
-    }
-    if let Some(jwks) = &client.jwks
-        && let Err(why) = JwkSet::from_json(jwks.as_bytes())
-    {
-        return invalid("jwks", why.to_string());
-    }
-    if client.jwks_uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
-        return invalid("jwks_uri", "use an https URL");
-    }
-    let has_keys = client.jwks.is_some() || client.jwks_uri.is_some();
-    if client.authentication == ClientAuthentication::PrivateKeyJwt && !has_keys {
-        return invalid("jwks", "private_key_jwt needs the client's public keys: jwks or jwks_uri");
-    }
-    if client.require_signed_request_object && !has_keys {
-        return invalid("jwks", "signed request objects need the client's public keys");
-    }
-    Ok(())
-}
-
-/// An https URL with a host, without credentials.
-fn is_https(uri: &str) -> bool {
-    let url = Url::parse(uri).ok().filter(|url| uri.starts_with("https://") && url.has_host());
-    url.is_some_and(|url| url.username().is_empty() && url.password().is_none())
-}
-
-/// Characters that make a name look like another: controls, line breaks, direction overrides and
-/// zero-width characters. A person decides by the name they see.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

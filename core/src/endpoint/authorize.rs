@@ -352,7 +352,7 @@ impl AuthorizationRequest {
         }
         let claims = parameters.get("claims").map(ClaimsRequest::parse).transpose();
         let claims = claims.map_err(invalid)?.unwrap_or_default();
-        let hinted = hinted_subject(server, parameters).map_err(invalid)?;
+        let hinted = hinted_subject(server, parameters, client).map_err(invalid)?;
         if let (Some(hinted), Some(named)) = (&hinted, &claims.subject)
             && hinted != named
         {
@@ -503,15 +503,19 @@ fn prompt(parameters: &Parameters) -> Result<HashSet<Prompt>, &'static str> {
     Ok(prompt)
 }
 
-/// The subject of an ID token of ours, which may have expired long ago: it only says whom the client
-/// believes to be there.
+/// The subject of an ID token that this client got from us, which may have expired long ago: it only says whom
+/// the client believes to be there. Another client may know the same person by another name.
 fn hinted_subject(
     server: &AuthorizationServer,
     parameters: &Parameters,
+    client: &Client,
 ) -> Result<Option<String>, &'static str> {
     let Some(hint) = parameters.get("id_token_hint") else { return Ok(None) };
     let claims = jwt::authentic(hint, id_token::TYP, &server.keys().verifying(), server.issuer())
         .map_err(|_| "the id_token_hint is not an ID token of this server")?;
+    if claims.get("aud").and_then(Value::as_str) != Some(&client.client_id) {
+        return Err("the id_token_hint was issued to another client");
+    }
     Ok(claims.get("sub").and_then(Value::as_str).map(str::to_owned))
 }
 

@@ -10,6 +10,7 @@ use crate::http::Response;
 use crate::keys::Algorithm;
 use crate::server::{AuthorizationServer, path};
 use crate::token::claims;
+use crate::token::jwt::SHARED;
 
 pub(crate) fn answer(call: &Call<'_>) -> Response {
     let refuse = |misdeed| call.conclude(Err(misdeed));
@@ -19,11 +20,12 @@ pub(crate) fn answer(call: &Call<'_>) -> Response {
 fn metadata(server: &AuthorizationServer) -> Value {
     let issuer = server.issuer().as_str();
     let at = |path: &str| format!("{issuer}{path}");
-    let secret_methods = [AuthMethod::Basic.as_str(), AuthMethod::Post.as_str()];
-    let proving = [secret_methods.as_slice(), &[AuthMethod::PrivateKeyJwt.as_str()]].concat();
-    let all_methods = [proving.as_slice(), &[AuthMethod::None.as_str()]].concat();
+    let all_methods = AuthMethod::ALL.map(AuthMethod::as_str);
+    let proving = all_methods.iter().filter(|method| **method != AuthMethod::None.as_str());
+    let proving: Vec<_> = proving.collect();
     // Clients sign with these. The last is the newer name of EdDSA with that curve (RFC 9864).
-    let assertions = [&Algorithm::ALL.map(Algorithm::as_str)[..], &["Ed25519"]].concat();
+    let objects = [&Algorithm::ALL.map(Algorithm::as_str)[..], &["Ed25519"]].concat();
+    let assertions = [&objects[..], &[SHARED]].concat();
     let implicit = server.policy().implicit;
     let grant_types =
         GrantType::ALL.into_iter().filter(|one| implicit || *one != GrantType::Implicit);
@@ -41,7 +43,7 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "response_types_supported": response_types.map(ResponseType::as_str).collect::<Vec<_>>(),
         "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),
         "grant_types_supported": grant_types.map(GrantType::as_str).collect::<Vec<_>>(),
-        "subject_types_supported": ["public"],
+        "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": all_methods,
         "revocation_endpoint_auth_methods_supported": all_methods,
@@ -58,8 +60,12 @@ fn metadata(server: &AuthorizationServer) -> Value {
         "request_parameter_supported": true,
         "request_uri_parameter_supported": server.fetches(),
         "require_request_uri_registration": true,
-        "request_object_signing_alg_values_supported": assertions,
+        "request_object_signing_alg_values_supported": objects,
     });
+    let acr_values = &server.policy().acr_values;
+    if let (false, Some(members)) = (acr_values.is_empty(), metadata.as_object_mut()) {
+        members.insert("acr_values_supported".to_owned(), acr_values.clone().into());
+    }
     let optional = [
         ("end_session_endpoint", path::END_SESSION, server.logout_page().is_some()),
         ("registration_endpoint", path::REGISTER, server.registration().is_some()),

@@ -48,6 +48,10 @@ async fn access_token(
         return Ok(None);
     }
     let mut body = token.claims;
+    if let Some(subject) = &token.subject {
+        // As whoever asks knows people, which may be another way than the token's own client does.
+        body.insert("sub".into(), call.server.subject_for(client, subject).into());
+    }
     // Afterwards: a claim that a host adds must not say these.
     body.insert("active".into(), true.into());
     body.insert("token_type".into(), "Bearer".into());
@@ -79,7 +83,7 @@ async fn refresh_token(
         "active": true,
         "iss": server.issuer().as_str(),
         "client_id": grant.client_id,
-        "sub": grant.subject,
+        "sub": server.subject_for(client, &grant.subject),
         "scope": grant.scope.to_string(),
         "exp": credential.expires_at.min(grant.expires_at).secs(),
     })))

@@ -244,6 +244,7 @@ fn misdeed(error: RegistryError) -> Misdeed {
         RegistryError::Invalid { field, why } => Misdeed::Metadata(field, why),
         RegistryError::Store(error) => error.into(),
         RegistryError::Randomness(error) => error.into(),
+        RegistryError::Keys(error) => error.into(),
         // Somebody else has changed or removed it meanwhile.
         RegistryError::Changed | RegistryError::NotFound(_) => {
             Misdeed::TokenInvalid("the client was changed meanwhile")

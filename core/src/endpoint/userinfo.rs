@@ -28,7 +28,7 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     };
     let all = server.subjects().claims(subject).await?;
     let mut body = claims::released(all, &token.scope, &claims.within(&client.scope).userinfo);
-    body.insert("sub".into(), subject.as_str().into());
+    body.insert("sub".into(), server.subject_for(&client, subject).into());
     let Some(algorithm) = client.userinfo_signed_response_alg else {
         return Ok(Response::json(200, &Value::Object(body)));
     };

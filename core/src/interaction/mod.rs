@@ -307,7 +307,8 @@ impl Interaction {
                 return Ok(Err(SignInReason::TooOld));
             }
         }
-        if self.request.hinted_subject.as_ref().is_some_and(|hinted| *hinted != session.subject) {
+        let known_as = self.server.subject_for(&self.client, &session.subject);
+        if self.request.hinted_subject.as_ref().is_some_and(|hinted| *hinted != known_as) {
             return Ok(Err(SignInReason::OtherPerson));
         }
         let reached =
@@ -460,6 +461,12 @@ impl Consent {
             Some(remembered) => self.scope().without(&remembered.scope),
             None => self.scope().clone(),
         }
+    }
+
+    /// The languages that the person may understand, the best first (BCP 47). Data, not markup.
+    #[must_use]
+    pub fn ui_locales(&self) -> &[String] {
+        &self.interaction.request.ui_locales
     }
 
     /// The host that the person will be sent back to.

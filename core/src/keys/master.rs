@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use crate::env::{Environment, RandomnessUnavailable, random};
-use crate::issuer::Issuer;
 
 /// The key that seals key rings at rest: 256 bits that never enter the store.
 #[derive(Clone)]
@@ -55,11 +54,12 @@ impl MasterKey {
         Zeroizing::new(BASE64_STANDARD.encode(self.0.as_slice()))
     }
 
-    pub(super) fn seal(&self, issuer: &Issuer, mut plain: Vec<u8>) -> Result<Vec<u8>, KeyError> {
+    /// Seals. What is sealed opens only with the same `context`, such as for whom it is.
+    pub(super) fn seal(&self, context: &str, mut plain: Vec<u8>) -> Result<Vec<u8>, KeyError> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, self.0.as_slice())
             .map_err(|_| KeyError::Crypto("seal"))?;
         let nonce = key
-            .seal_in_place_append_tag(Aad::from(associated_data(issuer)), &mut plain)
+            .seal_in_place_append_tag(Aad::from(context), &mut plain)
             .map_err(|_| KeyError::Crypto("seal"))?;
         let mut sealed = vec![SEALED_VERSION];
         sealed.extend_from_slice(nonce.as_ref());
@@ -69,7 +69,7 @@ impl MasterKey {
 
     pub(super) fn open(
         &self,
-        issuer: &Issuer,
+        context: &str,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let (nonce, sealed) = match sealed.split_first() {
@@ -81,7 +81,7 @@ impl MasterKey {
         let key = RandomizedNonceKey::new(&AES_256_GCM, self.0.as_slice())
             .map_err(|_| KeyError::Crypto("open"))?;
         let length = key
-            .open_in_place(nonce, Aad::from(associated_data(issuer)), &mut buffer)
+            .open_in_place(nonce, Aad::from(context), &mut buffer)
             .map_err(|_| KeyError::WrongMasterKey)?
             .len();
         buffer.truncate(length);
@@ -90,11 +90,6 @@ impl MasterKey {
 }
 
 const SEALED_VERSION: u8 = 1;
-
-/// Binds a sealed ring to its issuer: a ring copied to another issuer's row does not open.
-fn associated_data(issuer: &Issuer) -> String {
-    format!("grantor key ring 1\0{issuer}")
-}
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

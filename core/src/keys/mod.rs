@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::env::{Environment, RandomnessUnavailable, Time};
 use crate::issuer::Issuer;
-use crate::secret::Secret;
+use crate::secret::{SealedSecret, Secret};
 use crate::store::{KeyStore, SealedRing, StoreError};
 use crate::subject::Claims;
 use crate::token::jwt;
@@ -174,9 +174,7 @@ impl Keys {
                 continue;
             };
             let mut ring = Ring::open(&master, &issuer, &sealed)?;
-            let lacks = ring.lacks(&policy);
-            if !lacks.is_empty() {
-                ring.complete(&lacks, now)?;
+            if ring.complete(&policy, environment, now)? {
                 store.replace(&issuer, ring.seal(&master, &issuer)?, version).await?;
                 continue;
             }
@@ -216,6 +214,30 @@ impl Keys {
                 "gave a signature that does not verify by the key that it publishes (for ES256, is it DER?)",
             )),
         }
+    }
+
+    /// Seals the secret of a client that must be read again.
+    pub(crate) fn seal_secret(
+        &self,
+        client_id: &str,
+        secret: &Secret,
+    ) -> Result<SealedSecret, KeyError> {
+        let plain = secret.expose().as_bytes().to_vec();
+        self.master.seal(&self.secret_context(client_id), plain).map(SealedSecret)
+    }
+
+    pub(crate) fn open_secret(
+        &self,
+        client_id: &str,
+        sealed: &SealedSecret,
+    ) -> Result<Secret, KeyError> {
+        let plain = self.master.open(&self.secret_context(client_id), &sealed.0)?;
+        Ok(Secret::new(std::str::from_utf8(&plain).map_err(|_| KeyError::Damaged)?))
+    }
+
+    /// Binds a sealed secret to its client: copied to another one's record it does not open.
+    fn secret_context(&self, client_id: &str) -> String {
+        format!("grantor client secret 1\0{}\0{client_id}", self.issuer)
     }
 
     /// The JWK Set: the ring's and the host's.
@@ -343,7 +365,7 @@ impl Keys {
         now: Time,
     ) -> Result<(), KeyError> {
         self.change(now, |ring| {
-            *ring = Ring::create(&self.policy, environment, now)?;
+            *ring = ring.renewed(&self.policy, environment, now)?;
             Ok(())
         })
         .await

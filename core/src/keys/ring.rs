@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -27,20 +27,24 @@ impl MacSecret {
     /// The message authentication code under a key that is derived for one purpose and one
     /// issuer, so that a credential of one kind is never valid as another.
     pub(crate) fn mac(&self, purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> HmacSha256 {
-        let mut derive = keyed(self.secret.as_slice());
-        derive.update(b"grantor 1\0");
-        derive.update(purpose.as_bytes());
-        derive.update(b"\0");
-        derive.update(issuer.as_str().as_bytes());
-        let key = Zeroizing::new(<[u8; 32]>::from(derive.finalize().into_bytes()));
-        let mut mac = keyed(key.as_slice());
-        for part in parts {
-            // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
-            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            mac.update(part);
-        }
-        mac
+        derived(&self.secret, purpose, issuer, parts)
     }
+}
+
+fn derived(secret: &[u8; 32], purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> HmacSha256 {
+    let mut derive = keyed(secret);
+    derive.update(b"grantor 1\0");
+    derive.update(purpose.as_bytes());
+    derive.update(b"\0");
+    derive.update(issuer.as_str().as_bytes());
+    let key = Zeroizing::new(<[u8; 32]>::from(derive.finalize().into_bytes()));
+    let mut mac = keyed(key.as_slice());
+    for part in parts {
+        // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part);
+    }
+    mac
 }
 
 fn keyed(key: &[u8]) -> HmacSha256 {
@@ -55,12 +59,17 @@ fn keyed(key: &[u8]) -> HmacSha256 {
 pub(crate) struct Ring {
     signing: Vec<SigningKey>,
     secrets: Vec<MacSecret>,
+    /// Makes pairwise identifiers. It is never replaced: clients know people by them. A ring of an earlier
+    /// release has none.
+    salt: Option<Zeroizing<[u8; 32]>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RingRecord {
     signing: Vec<SigningRecord>,
     secrets: Vec<SecretRecord>,
+    #[serde(default)]
+    salt: Option<Zeroizing<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,9 +93,36 @@ impl Ring {
         environment: &dyn Environment,
         now: Time,
     ) -> Result<Self, KeyError> {
-        let mut ring = Self { signing: Vec::new(), secrets: Vec::new() };
+        let mut ring = Self { signing: Vec::new(), secrets: Vec::new(), salt: None };
+        ring.salt = Some(Zeroizing::new(random(environment)?));
         ring.add(policy, environment, now)?;
         Ok(ring)
+    }
+
+    /// A ring of new keys for the same people.
+    pub(super) fn renewed(
+        &self,
+        policy: &KeyPolicy,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<Self, KeyError> {
+        let mut ring = Self::create(policy, environment, now)?;
+        ring.salt = self.salt.clone().or(ring.salt);
+        Ok(ring)
+    }
+
+    /// A name that only those of one sector see for the same thing.
+    pub(crate) fn pseudonym(
+        &self,
+        purpose: &str,
+        issuer: &Issuer,
+        sector: &str,
+        name: &str,
+    ) -> String {
+        let salt = self.salt.as_deref().copied().map(Zeroizing::new).unwrap_or_default();
+        let parts = [purpose.as_bytes(), sector.as_bytes(), name.as_bytes()];
+        let mac = derived(&salt, "pairwise", issuer, &parts).finalize().into_bytes();
+        BASE64_URL_SAFE_NO_PAD.encode(mac)
     }
 
     pub(super) fn add(
@@ -95,26 +131,38 @@ impl Ring {
         environment: &dyn Environment,
         active_from: Time,
     ) -> Result<(), KeyError> {
-        self.complete(&policy.algorithms, active_from)?;
+        self.add_signing(&policy.algorithms, active_from)?;
         let id = random(environment)?;
         let secret = Zeroizing::new(random(environment)?);
         self.secrets.push(MacSecret { id, active_from, secret });
         Ok(())
     }
 
-    /// The algorithms that are wanted and that it has no key for: a release or a policy has added them.
-    pub(super) fn lacks(&self, policy: &KeyPolicy) -> Vec<Algorithm> {
+    /// Adds what an earlier release or policy did not have. Whether there was anything to add.
+    pub(super) fn complete(
+        &mut self,
+        policy: &KeyPolicy,
+        environment: &dyn Environment,
+        now: Time,
+    ) -> Result<bool, KeyError> {
+        let lacks = self.lacks(policy);
+        let is_complete = lacks.is_empty() && self.salt.is_some();
+        if self.salt.is_none() {
+            self.salt = Some(Zeroizing::new(random(environment)?));
+        }
+        self.add_signing(&lacks, now)?;
+        Ok(!is_complete)
+    }
+
+    /// The algorithms that are wanted and that it has no key for.
+    fn lacks(&self, policy: &KeyPolicy) -> Vec<Algorithm> {
         let has = |algorithm| self.signing.iter().any(|key| key.algorithm == algorithm);
         policy.algorithms.iter().copied().filter(|algorithm| !has(*algorithm)).collect()
     }
 
     /// Adds a signing key of each algorithm. Of one that there was none of before it may be active at once: no
     /// token of its is known to anybody.
-    pub(super) fn complete(
-        &mut self,
-        algorithms: &[Algorithm],
-        active_from: Time,
-    ) -> Result<(), KeyError> {
+    fn add_signing(&mut self, algorithms: &[Algorithm], active_from: Time) -> Result<(), KeyError> {
         for algorithm in algorithms {
             self.signing.push(SigningKey::generate(*algorithm, active_from)?);
         }
@@ -233,10 +281,14 @@ impl Ring {
                     secret: Zeroizing::new(BASE64_STANDARD.encode(secret.secret.as_slice())),
                 })
                 .collect(),
+            salt: self
+                .salt
+                .as_ref()
+                .map(|salt| Zeroizing::new(BASE64_STANDARD.encode(salt.as_slice()))),
         };
         let plain = serde_json::to_vec(&record).map_err(|_| KeyError::Crypto("write the ring"))?;
         // Sealing works in place, so the plain bytes are overwritten by the sealed ones.
-        master.seal(issuer, plain)
+        master.seal(&context(issuer), plain)
     }
 
     pub(super) fn open(
@@ -244,24 +296,26 @@ impl Ring {
         issuer: &Issuer,
         sealed: &[u8],
     ) -> Result<Self, KeyError> {
-        let plain = master.open(issuer, sealed)?;
+        let plain = master.open(&context(issuer), sealed)?;
         let record: RingRecord = serde_json::from_slice(&plain).map_err(|_| KeyError::Damaged)?;
         let decode = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| KeyError::Damaged);
-        let mut ring = Self { signing: Vec::new(), secrets: Vec::new() };
+        let mut ring = Self { signing: Vec::new(), secrets: Vec::new(), salt: None };
         for entry in record.signing {
             let algorithm = entry.alg.parse().map_err(|_| KeyError::Damaged)?;
             let pkcs8 = Zeroizing::new(decode(&entry.pkcs8)?);
             ring.signing.push(SigningKey::parse(algorithm, entry.active_from, pkcs8)?);
         }
+        let decode_secret = |text: &str| {
+            let bytes = Zeroizing::new(decode(text)?);
+            let bytes = bytes.as_slice().try_into().map_err(|_| KeyError::Damaged)?;
+            Ok::<_, KeyError>(Zeroizing::<[u8; 32]>::new(bytes))
+        };
         for entry in record.secrets {
-            let secret = Zeroizing::new(decode(&entry.secret)?);
-            let secret: [u8; 32] = secret.as_slice().try_into().map_err(|_| KeyError::Damaged)?;
-            ring.secrets.push(MacSecret {
-                id: entry.id,
-                active_from: entry.active_from,
-                secret: Zeroizing::new(secret),
-            });
+            let secret = decode_secret(&entry.secret)?;
+            let (id, active_from) = (entry.id, entry.active_from);
+            ring.secrets.push(MacSecret { id, active_from, secret });
         }
+        ring.salt = record.salt.map(|salt| decode_secret(&salt)).transpose()?;
         Ok(ring)
     }
 }
@@ -276,6 +330,11 @@ impl VerifyingKeys for Ring {
     fn knows(&self, kid: &str) -> bool {
         self.signing.iter().any(|key| key.kid == kid)
     }
+}
+
+/// Binds a sealed ring to its issuer: a ring copied to another issuer's row does not open.
+fn context(issuer: &Issuer) -> String {
+    format!("grantor key ring 1\0{issuer}")
 }
 
 fn is_needed(active_from: Time, begins: &[Time], life: Duration, now: Time) -> bool {
@@ -362,7 +421,8 @@ mod tests {
         let mut ring = Ring::create(&policy(), &SystemEnvironment, start).unwrap();
         let later = KeyPolicy { algorithms: vec![Algorithm::EdDsa, Algorithm::Es256], ..policy() };
         assert_eq!(ring.lacks(&later), [Algorithm::Es256]);
-        ring.complete(&ring.lacks(&later), start).unwrap();
+        assert!(ring.complete(&later, &SystemEnvironment, start).unwrap());
+        assert!(!ring.complete(&later, &SystemEnvironment, start).unwrap());
         assert_eq!(ring.signing_key(Algorithm::Es256, start).unwrap().active_from, start);
         let begins = start.plus(Duration::from_secs(3600));
         ring.add(&later, &SystemEnvironment, begins).unwrap();

@@ -4,21 +4,22 @@
 //! secret's digest by accident. Each record starts with its version; a field that a later version
 //! adds has a default here, and a version from the future is refused rather than half understood.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::client::{
-    AuthMethod, Client, ClientAuthentication, GrantType, ResponseType, SecretEntry,
+    AuthMethod, Client, ClientAuthentication, GrantType, Localized, ResponseType, SecretEntry,
+    SubjectType,
 };
 use crate::env::Time;
 use crate::grant::{Challenge, Grant, GrantId, State};
 use crate::issuer::Issuer;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
-use crate::secret::SecretDigest;
+use crate::secret::{SealedSecret, SecretDigest};
 use crate::token::claims_request::ClaimsByName;
 
 const VERSION: u8 = 1;
@@ -221,8 +222,23 @@ struct ClientRecord {
     logo_uri: Option<String>,
     policy_uri: Option<String>,
     tos_uri: Option<String>,
+    #[serde(default)]
+    subject_type: Option<String>,
+    #[serde(default)]
+    sector_identifier_uri: Option<String>,
+    #[serde(default)]
+    localized: BTreeMap<String, LocalizedRecord>,
     created_at: Time,
     updated_at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LocalizedRecord {
+    client_name: Option<String>,
+    client_uri: Option<String>,
+    logo_uri: Option<String>,
+    policy_uri: Option<String>,
+    tos_uri: Option<String>,
 }
 
 /// What clients of earlier releases had.
@@ -233,6 +249,8 @@ fn code_alone() -> Vec<String> {
 #[derive(Serialize, Deserialize)]
 struct SecretRecord {
     digest: String,
+    #[serde(default)]
+    sealed: Option<String>,
     expires_at: Option<Time>,
 }
 
@@ -266,6 +284,7 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         secrets: secrets.map(|secrets| {
             let write = |entry: &SecretEntry| SecretRecord {
                 digest: entry.digest.to_text(),
+                sealed: entry.sealed.as_ref().map(SealedSecret::to_text),
                 expires_at: entry.expires_at,
             };
             secrets.iter().map(write).collect()
@@ -301,6 +320,13 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         logo_uri: client.logo_uri.clone(),
         policy_uri: client.policy_uri.clone(),
         tos_uri: client.tos_uri.clone(),
+        subject_type: Some(client.subject_type.as_str().to_owned()),
+        sector_identifier_uri: client.sector_identifier_uri.clone(),
+        localized: client
+            .localized
+            .iter()
+            .map(|(tag, one)| (tag.clone(), localized(one)))
+            .collect(),
         created_at: client.created_at,
         updated_at: client.updated_at,
     };
@@ -385,13 +411,41 @@ fn client(text: &str) -> Result<Client, RecordError> {
         logo_uri: record.logo_uri,
         policy_uri: record.policy_uri,
         tos_uri: record.tos_uri,
+        subject_type: match record.subject_type {
+            Some(text) => text.parse().map_err(|_| RecordError::Field("subject_type"))?,
+            None => SubjectType::Public,
+        },
+        sector_identifier_uri: record.sector_identifier_uri,
+        localized: record.localized.into_iter().map(|(tag, one)| (tag, one.into())).collect(),
         created_at: record.created_at,
         updated_at: record.updated_at,
     })
 }
 
 fn secret(record: &SecretRecord) -> Result<SecretEntry, RecordError> {
-    Ok(SecretEntry { digest: digest(&record.digest)?, expires_at: record.expires_at })
+    let sealed = record.sealed.as_deref().map(SealedSecret::from_text);
+    let sealed = match sealed {
+        Some(None) => return Err(RecordError::Field("secret")),
+        sealed => sealed.flatten(),
+    };
+    Ok(SecretEntry { digest: digest(&record.digest)?, sealed, expires_at: record.expires_at })
+}
+
+fn localized(one: &Localized) -> LocalizedRecord {
+    LocalizedRecord {
+        client_name: one.client_name.clone(),
+        client_uri: one.client_uri.clone(),
+        logo_uri: one.logo_uri.clone(),
+        policy_uri: one.policy_uri.clone(),
+        tos_uri: one.tos_uri.clone(),
+    }
+}
+
+impl From<LocalizedRecord> for Localized {
+    fn from(record: LocalizedRecord) -> Self {
+        let LocalizedRecord { client_name, client_uri, logo_uri, policy_uri, tos_uri } = record;
+        Self { client_name, client_uri, logo_uri, policy_uri, tos_uri }
+    }
 }
 
 fn digest(text: &str) -> Result<SecretDigest, RecordError> {

@@ -26,7 +26,9 @@ const OF_CLIENT: &str = "cc_";
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AccessToken {
-    /// Whose resources it opens; `None` when the client acts on its own behalf.
+    /// Whose resources it opens; `None` when the client acts on its own behalf. At the server itself it is the
+    /// host's own identifier; in another process it is what the token says, or the introspection: for a client
+    /// of pairwise identifiers not the same ([`crate::SubjectType`]).
     pub subject: Option<String>,
     /// The client that holds it.
     pub client_id: String,
@@ -139,7 +141,7 @@ pub(crate) async fn live(
     token: &str,
     now: Time,
 ) -> Result<Live, Misdeed> {
-    let (token, id) = open(server, token, now).await?;
+    let (mut token, id) = open(server, token, now).await?;
     let dead = |_| Misdeed::TokenInvalid("its client, subject or grant has ended");
     let client = server.client_store().find(server.issuer(), &token.client_id).await?;
     let (client, claims) = match id {
@@ -148,13 +150,18 @@ pub(crate) async fn live(
             let grant = grant
                 .filter(|g| g.state != State::Revoked && now < g.expires_at)
                 .filter(|g| g.client_id == token.client_id && g.issuer == *server.issuer())
-                // A token says of whom it is, and so does its grant: whoever could sign tokens could
-                // still not speak for others.
-                .filter(|g| token.subject.as_ref() == Some(&g.subject))
                 .ok_or(Misdeed::TokenInvalid("its grant has ended"))?;
             let subject = Some((grant.subject.as_str(), grant.approved_at));
             let allowed = server.still_allowed(client, subject, grant.approved_at);
-            (allowed.await?.map_err(dead)?, grant.claims)
+            let client = allowed.await?.map_err(dead)?;
+            // A token says of whom it is, and so does its grant: whoever could sign tokens could still
+            // not speak for others.
+            if token.subject.as_deref() != Some(&server.subject_for(&client, &grant.subject)) {
+                return Err(Misdeed::TokenInvalid("its grant is of another subject"));
+            }
+            // From here on it is the host's own identifier.
+            token.subject = Some(grant.subject);
+            (client, grant.claims)
         }
         Id::Client(id) => {
             if server.token_store().find(id).await?.is_some() {
@@ -196,11 +203,11 @@ pub(crate) async fn mint(
     let (sub, jti) = match grant {
         Some(grant) => {
             let unique = BASE64_URL_SAFE_NO_PAD.encode(random::<12>(environment)?);
-            (grant.subject.as_str(), format!("{OF_GRANT}{}{unique}", grant.id))
+            (server.subject_for(client, &grant.subject), format!("{OF_GRANT}{}{unique}", grant.id))
         }
         None => {
             let id = GrantId::from_bytes(random(environment)?);
-            (client.client_id.as_str(), format!("{OF_CLIENT}{id}"))
+            (client.client_id.as_str().into(), format!("{OF_CLIENT}{id}"))
         }
     };
     let mut all: Map<String, Value> =
@@ -229,7 +236,7 @@ pub(crate) async fn mint(
             all.insert("amr".into(), json!(grant.amr));
         }
         if let Some(sid) = &grant.sid {
-            all.insert("sid".into(), sid.as_str().into());
+            all.insert("sid".into(), server.sid_for(client, sid).into());
         }
     }
     let algorithm = client.access_token_signed_response_alg.unwrap_or(Algorithm::EdDsa);

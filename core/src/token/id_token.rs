@@ -46,7 +46,7 @@ pub(crate) async fn mint(
         more.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
     let lifetime = server.policy().id_token_lifetime(client);
     claims.insert("iss".into(), grant.issuer.as_str().into());
-    claims.insert("sub".into(), grant.subject.as_str().into());
+    claims.insert("sub".into(), server.subject_for(client, &grant.subject).into());
     claims.insert("aud".into(), grant.client_id.as_str().into());
     claims.insert("iat".into(), now.secs().into());
     claims.insert("exp".into(), now.plus(lifetime).min(grant.expires_at).secs().into());
@@ -58,7 +58,7 @@ pub(crate) async fn mint(
         ("nonce", grant.nonce.as_deref().filter(|_| first).map(Value::from)),
         ("acr", grant.acr.as_deref().map(Value::from)),
         ("amr", (!grant.amr.is_empty()).then(|| json!(grant.amr))),
-        ("sid", grant.sid.as_deref().map(Value::from)),
+        ("sid", grant.sid.as_deref().map(|sid| server.sid_for(client, sid).into())),
     ];
     for (name, value) in optional {
         if let Some(value) = value {

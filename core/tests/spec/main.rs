@@ -23,6 +23,7 @@ mod oidc_core;
 mod oidc_discovery;
 mod oidc_implicit;
 mod oidc_logout;
+mod oidc_pairwise;
 mod oidc_requests;
 mod rfc6749;
 mod rfc6750;

@@ -1,7 +1,7 @@
 //! OpenID Connect Discovery 1.0, RFC 8414 and RFC 7517.
 
 use grantor::store::Memory;
-use grantor::{AuthorizationServer, MasterKey, Request};
+use grantor::{AuthorizationServer, MasterKey, Policy, Request};
 use serde_json::json;
 
 use crate::support::*;
@@ -40,13 +40,17 @@ fn the_metadata_promises_what_the_server_does_and_no_more() {
         "response_modes_supported": ["query", "fragment", "form_post"],
         "claims_parameter_supported": true,
         "request_parameter_supported": true,
-        "subject_types_supported": ["public"],
+        "subject_types_supported": ["public", "pairwise"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
         "token_endpoint_auth_methods_supported":
-            ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+            ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"],
+        "token_endpoint_auth_signing_alg_values_supported":
+            ["RS256", "PS256", "ES256", "EdDSA", "Ed25519", "HS256"],
+        "request_object_signing_alg_values_supported":
+            ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"],
         "introspection_endpoint_auth_methods_supported":
-            ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+            ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "request_uri_parameter_supported": false,
@@ -54,6 +58,11 @@ fn the_metadata_promises_what_the_server_does_and_no_more() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&metadata[name], value, "{name}");
     }
+    assert_eq!(metadata.get("acr_values_supported"), None);
+    let mut policy = Policy::default();
+    policy.acr_values = vec!["urn:example:two-factors".into()];
+    let with_classes = json_body(&World::with(policy).send(&Request::get(PATHS[0])));
+    assert_eq!(with_classes["acr_values_supported"], json!(["urn:example:two-factors"]));
     let scopes = metadata["scopes_supported"].as_array().unwrap();
     assert!(scopes.contains(&json!("openid")) && scopes.contains(&json!("orders:read")));
 }

@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use grantor::{Algorithm, Client, Policy, Request, Response, Scope};
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use grantor::{
+    Algorithm, AuthMethod, Client, ClientAuthentication, Policy, Request, Response, Scope, Secret,
+};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -323,4 +328,137 @@ fn what_cannot_be_a_key_is_not_registered() {
     client.request_uris = vec!["https://rp.example/request".into()];
     let error = block_on(world.server.clients().create(client)).unwrap_err().to_string();
     assert!(error.contains("Builder::fetch"), "{error}");
+}
+
+// client_secret_jwt: the assertion is signed with the client's secret (OpenID Connect Core section 9).
+
+/// A client of that method, and its secret.
+fn with_secret(world: &World) -> Secret {
+    let mut client = Client::confidential(KEYED, "Signs with its secret", &Secret::new(""));
+    client.redirect_uris = vec![CALLBACK.into()];
+    client.scope = Scope::parse("openid orders:read").unwrap();
+    client.grant_types.push(grantor::GrantType::ClientCredentials);
+    if let ClientAuthentication::Secret { method, .. } = &mut client.authentication {
+        *method = Some(AuthMethod::SecretJwt);
+    }
+    block_on(world.server.clients().create(client)).unwrap().client_secret.unwrap()
+}
+
+fn shared(secret: &str, header: &Value, claims: &Value) -> String {
+    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let input = format!("{}.{}", encode(header), encode(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, input.as_bytes());
+    format!("{input}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag.as_ref()))
+}
+
+fn assertion_of(world: &World, jti: &str) -> Value {
+    let now = world.server.now().secs();
+    json!({"iss": KEYED, "sub": KEYED, "aud": ISSUER, "exp": now + 60, "jti": jti})
+}
+
+fn present(world: &World, assertion: &str) -> Response {
+    let parameters = [
+        ("client_assertion_type", TYPE),
+        ("client_assertion", assertion),
+        ("grant_type", "client_credentials"),
+    ];
+    world.send(&Request::form("/oauth2/token", &parameters))
+}
+
+#[test]
+fn a_secret_that_signs_proves_its_client_and_is_never_sent() {
+    let world = World::new();
+    let secret = with_secret(&world);
+    let hs256 = json!({"alg": "HS256"});
+    let sign = |jti: &str| shared(secret.expose(), &hs256, &assertion_of(&world, jti));
+    let once = sign("1");
+    assert_eq!(present(&world, &once).status, 200);
+    assert_error(&present(&world, &once), 401, "invalid_client");
+    // Sent, it is worth nothing.
+    let grant = [("grant_type", "client_credentials")];
+    let basic = Request::form("/oauth2/token", &grant)
+        .header("authorization", basic(KEYED, secret.expose()));
+    assert_error(&world.send(&basic), 401, "invalid_client");
+    let posted = [grant[0], ("client_id", KEYED), ("client_secret", secret.expose())];
+    assert_error(&world.send(&Request::form("/oauth2/token", &posted)), 401, "invalid_client");
+}
+
+#[test]
+fn nothing_else_passes_for_a_signature_with_the_secret() {
+    let world = World::new();
+    let secret = with_secret(&world);
+    let (secret, claims) = (secret.expose(), assertion_of(&world, "1"));
+    let jwks = text(&world.send(&Request::get("/oauth2/jwks.json")));
+    for (key, header) in [
+        ("", json!({"alg": "HS256"})),
+        ("guess", json!({"alg": "HS256"})),
+        (&*jwks, json!({"alg": "HS256"})),
+        (secret, json!({"alg": "none"})),
+        (secret, json!({"alg": "HS512"})),
+        (secret, json!({"alg": "RS256"})),
+        (secret, json!({"alg": "HS256", "crit": ["exp"]})),
+        (secret, json!({"alg": "HS256", "typ": "at+jwt"})),
+    ] {
+        let refused = present(&world, &shared(key, &header, &claims));
+        assert_error(&refused, 401, "invalid_client");
+    }
+    let signed = shared(secret, &json!({"alg": "HS256"}), &claims);
+    let (unsigned, _) = signed.rsplit_once('.').unwrap();
+    assert_error(&present(&world, &format!("{unsigned}.")), 401, "invalid_client");
+    assert_eq!(present(&world, &signed).status, 200);
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_shared_secret() {
+    let keyed = Keyed::new();
+    let jwks = keyed.key.jwks();
+    for key in [jwks.as_str(), &keyed.key.jwk().to_string(), ""] {
+        let forged = shared(key, &json!({"alg": "HS256", "kid": "k1"}), &keyed.claims());
+        assert_error(&keyed.send(&forged), 401, "invalid_client");
+    }
+    // Nor does a client that sends its secret sign with it.
+    let world = World::new();
+    let now = world.server.now().secs();
+    let claims = json!({"iss": WEB, "sub": WEB, "aud": ISSUER, "exp": now + 60, "jti": "1"});
+    let signed = shared(world.secret.expose(), &json!({"alg": "HS256"}), &claims);
+    assert_error(&present(&world, &signed), 401, "invalid_client");
+}
+
+#[test]
+fn a_secret_is_rotated_with_an_overlap_and_kept_sealed_for_this_client_alone() {
+    let world = World::new();
+    let old = with_secret(&world);
+    let new = block_on(world.server.clients().rotate_secret(KEYED, seconds(60))).unwrap();
+    let accepts = |secret: &Secret, jti: &str| {
+        let signed = shared(secret.expose(), &json!({"alg": "HS256"}), &assertion_of(&world, jti));
+        present(&world, &signed).status == 200
+    };
+    assert!(accepts(&old, "a") && accepts(&new, "b"));
+    world.pass(60);
+    assert!(!accepts(&old, "c") && accepts(&new, "d"));
+    // In the record of another client it opens nothing.
+    let client = block_on(world.server.clients().find(KEYED)).unwrap().unwrap();
+    assert!(!format!("{client:?}").contains(new.expose()));
+    let mut copy = Client::clone(&client);
+    copy.client_id = WEB.into();
+    let web = block_on(world.server.clients().find(WEB)).unwrap().unwrap();
+    copy.version = web.version;
+    block_on(world.server.clients().update(copy)).unwrap();
+    let now = world.server.now().secs();
+    let claims = json!({"iss": WEB, "sub": WEB, "aud": ISSUER, "exp": now + 60, "jti": "e"});
+    let stolen = shared(new.expose(), &json!({"alg": "HS256"}), &claims);
+    assert_error(&present(&world, &stolen), 503, "server_error");
+}
+
+#[test]
+fn a_client_of_which_only_a_digest_is_kept_cannot_begin_to_sign() {
+    let world = World::new();
+    let client = block_on(world.server.clients().find(WEB)).unwrap().unwrap();
+    let mut client = Client::clone(&client);
+    if let ClientAuthentication::Secret { method, .. } = &mut client.authentication {
+        *method = Some(AuthMethod::SecretJwt);
+    }
+    let refused = block_on(world.server.clients().update(client)).unwrap_err().to_string();
+    assert!(refused.contains("register a new client"), "{refused}");
 }

@@ -62,11 +62,14 @@ fn a_client_registers_and_uses_what_it_got() {
         &json!({
             "redirect_uris": [CALLBACK], "client_name": "Web",
             "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
-            "contacts": ["ann@rp.example"], "software_id": "ignored", "client_name#de": "Netz",
+            "contacts": ["ann@rp.example"], "software_id": "ignored", "software_id#de": "too",
+            "client_name#de": "Netz", "tos_uri#de-CH": "https://rp.example/agb",
         }),
     );
     for (name, value) in [
         ("client_name", json!("Web")),
+        ("client_name#de", json!("Netz")),
+        ("tos_uri#de-CH", json!("https://rp.example/agb")),
         ("redirect_uris", json!([CALLBACK])),
         ("contacts", json!(["ann@rp.example"])),
         ("token_endpoint_auth_method", json!("client_secret_basic")),
@@ -136,6 +139,31 @@ fn public_and_keyed_clients_get_no_secret() {
 }
 
 #[test]
+fn a_client_registers_for_pairwise_names_and_for_a_secret_that_signs() {
+    let network = Network::default();
+    network.publish("https://sector.example/uris", json!([CALLBACK]).to_string());
+    let policy = OpenRegistration { scope: Scope::parse("openid").unwrap() };
+    let world = World::hooked(Policy::default(), |builder| {
+        builder.registration(policy).fetch(network.clone())
+    });
+    let mut metadata = web();
+    metadata["subject_type"] = json!("pairwise");
+    metadata["sector_identifier_uri"] = json!("https://sector.example/uris");
+    metadata["token_endpoint_auth_method"] = json!("client_secret_jwt");
+    metadata["token_endpoint_auth_signing_alg"] = json!("HS256");
+    let client = registered(&world, &metadata);
+    for name in ["subject_type", "sector_identifier_uri", "token_endpoint_auth_signing_alg"] {
+        assert_eq!(client[name], metadata[name], "{name}");
+    }
+    assert!(!str_of(&client, "client_secret").is_empty());
+    metadata["redirect_uris"] = json!([CALLBACK, "https://evil.example/cb"]);
+    assert_error(&register(&world, &metadata), 400, "invalid_client_metadata");
+    metadata["token_endpoint_auth_signing_alg"] = json!("RS256");
+    let refused = text(&register(&world, &metadata));
+    assert!(refused.contains("token_endpoint_auth_signing_alg"), "{refused}");
+}
+
+#[test]
 fn each_field_that_cannot_be_had_is_refused_by_name() {
     let world = open();
     let refused = |name: &str, value: Value, error: &str| {
@@ -145,7 +173,8 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
         assert_error(&response, 400, error);
         let body = json_body(&response);
         let description = body["error_description"].as_str().unwrap();
-        assert!(description.starts_with(name), "{description}");
+        let field = name.split('#').next().unwrap();
+        assert!(description.starts_with(field), "{description}");
         assert!(description.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\'));
     };
     for uri in [
@@ -163,12 +192,19 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
     for (name, value) in [
         ("client_name", json!("two\nlines")),
         ("client_name", json!(7)),
-        ("token_endpoint_auth_method", json!("client_secret_jwt")),
         ("token_endpoint_auth_method", json!("tls_client_auth")),
         ("grant_types", json!(["password"])),
         ("grant_types", json!(["implicit"])),
         ("response_types", json!(["id_token"])),
-        ("subject_type", json!("pairwise")),
+        ("subject_type", json!("secret")),
+        ("sector_identifier_uri", json!("http://rp.example/uris")),
+        ("sector_identifier_uri", json!("https://rp.example/nothing-there")),
+        ("client_name#de", json!(7)),
+        ("client_name#de", json!("zwei\nZeilen")),
+        ("client_name#", json!("x")),
+        ("client_name#a_b", json!("x")),
+        ("logo_uri#de", json!("javascript:alert(1)")),
+        ("tos_uri#de", json!("http://rp.example/tos")),
         ("application_type", json!("desktop")),
         ("id_token_signed_response_alg", json!("none")),
         ("id_token_signed_response_alg", json!("PS256")),

@@ -43,13 +43,15 @@ use pollster::block_on;
 use sha2::{Digest as _, Sha256};
 
 use super::{ClientStore, Inserted, KeyStore, Owner, Remembered, TokenStore};
-use crate::client::{Client, ClientAuthentication, GrantType, ResponseType, SecretEntry};
+use crate::client::{
+    Client, ClientAuthentication, GrantType, Localized, ResponseType, SecretEntry, SubjectType,
+};
 use crate::env::Time;
 use crate::grant::{Challenge, CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::issuer::Issuer;
 use crate::keys::Algorithm;
 use crate::scope::Scope;
-use crate::secret::{Secret, SecretDigest};
+use crate::secret::{SealedSecret, Secret, SecretDigest};
 use crate::token::claims_request::ClaimsByName;
 
 mod histories;
@@ -282,8 +284,11 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     let mut full = client("client_full");
     full.authentication = ClientAuthentication::Secret {
         secrets: vec![
-            SecretEntry { digest: SecretDigest::of(&Secret::new("new")), expires_at: None },
-            SecretEntry { digest: SecretDigest::of(&Secret::new("old")), expires_at: Some(at(9)) },
+            SecretEntry {
+                sealed: Some(SealedSecret(vec![0, 1, 255])),
+                ..SecretEntry::of(&Secret::new("new"))
+            },
+            SecretEntry { expires_at: Some(at(9)), ..SecretEntry::of(&Secret::new("old")) },
         ],
         method: Some(crate::client::AuthMethod::Post),
     };
@@ -293,6 +298,16 @@ pub fn a_client_comes_back_as_it_went_in<B: Backend>() {
     full.post_logout_redirect_uris = vec!["https://rp.example/bye".into()];
     full.grant_types = GrantType::ALL.to_vec();
     full.response_types = ResponseType::ALL.to_vec();
+    full.subject_type = SubjectType::Pairwise;
+    full.sector_identifier_uri = Some("https://rp.example/uris".into());
+    let german = Localized {
+        client_name: Some("Volle Anwendung".into()),
+        client_uri: Some("https://rp.example/de".into()),
+        logo_uri: Some("https://rp.example/de/logo".into()),
+        policy_uri: Some("https://rp.example/de/policy".into()),
+        tos_uri: Some("https://rp.example/de/tos".into()),
+    };
+    full.localized = [("de".to_owned(), german), ("fr".to_owned(), Localized::default())].into();
     full.access_token_lifetime = Some(Duration::from_secs(301));
     full.refresh_token_lifetime = Some(Duration::from_secs(302));
     full.id_token_lifetime = Some(Duration::from_secs(303));
