@@ -360,6 +360,21 @@ impl Response {
         Self::html(200, body).header("content-security-policy", policy)
     }
 
+    /// The same page, which may show this https image too, such as a client's logo: with it whoever serves the
+    /// image learns that somebody looks at the page, though not from where.
+    #[must_use]
+    pub fn with_image(mut self, url: &str) -> Self {
+        let origin = url::Url::parse(url).ok().filter(|url| url.scheme() == "https");
+        let origin = origin.map(|url| url.origin().ascii_serialization());
+        for (name, value) in &mut self.headers {
+            if let (Some(origin), "content-security-policy") = (&origin, *name) {
+                *value =
+                    value.replace("img-src 'self'", &format!("img-src 'self' {origin}")).into();
+            }
+        }
+        self
+    }
+
     /// A page without a policy. The body must have everything escaped that came from outside.
     #[must_use]
     pub fn html(status: u16, body: impl Into<String>) -> Self {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::administration::claims;
 use crate::error::StoreFailed;
 
 /// The server's own tables, apart from the engine's.
@@ -231,26 +232,22 @@ impl Accounts {
             .await
     }
 
-    /// Changes what is named of a person: their name (`Some(None)` takes it away), and whether they
+    /// Changes what is named of a person: their claims, of which `null` takes one away, and whether they
     /// administer.
     pub(crate) async fn change_user(
         &self,
         id: &str,
-        name: Option<Option<String>>,
+        change: Claims,
         is_admin: Option<bool>,
+        now: Time,
     ) -> Result<(), StoreFailed> {
         let id = id.to_owned();
         self.0
             .write(move |connection| {
                 let Some(mut user) = user(connection, "users.id", &id)? else { return Ok(()) };
-                match name {
-                    None => {}
-                    Some(Some(name)) => {
-                        user.claims.insert("name".into(), name.into());
-                    }
-                    Some(None) => {
-                        user.claims.remove("name");
-                    }
+                if !change.is_empty() {
+                    claims::apply(&mut user.claims, change);
+                    user.claims.insert("updated_at".into(), now.secs().into());
                 }
                 let sql = "UPDATE users SET claims = ?2, is_admin = ?3 WHERE id = ?1";
                 let claims = Value::Object(user.claims).to_string();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Fatal;
 use crate::proxy::network;
 use crate::registration;
+use crate::session::BY_PASSWORD;
 use crate::storage::Backend;
 use crate::tls::Tls;
 use crate::trusted::TrustedOrigins;
@@ -60,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) trusted_origins: Vec<String>,
     /// Whether a revocation request that names no client may revoke a public client's token.
     pub(crate) anonymous_revocation: bool,
+    /// Whether applications may get tokens in the authorization response (implicit and hybrid flows).
+    pub(crate) implicit: bool,
     /// What the server may call for its clients: where their keys and request objects are.
     pub(crate) outgoing: Outgoing,
     /// Which applications may register themselves.
@@ -156,6 +159,7 @@ impl Default for Config {
             login_ui: None,
             trusted_origins: Vec::new(),
             anonymous_revocation: true,
+            implicit: false,
             outgoing: Outgoing::default(),
             registration: registration::Settings::default(),
             lifetimes: Lifetimes {
@@ -358,6 +362,8 @@ impl Config {
         policy.rotate_keys_every = seconds(self.lifetimes.keys);
         policy.apis = self.apis.clone();
         policy.anonymous_revocation = self.anonymous_revocation;
+        policy.implicit = self.implicit;
+        policy.acr_values = vec![BY_PASSWORD.to_owned()];
         let own = Scope::collect(&self.scopes);
         let own =
             own.map_err(|error| Fatal::Config(format!("the configuration: scopes: {error}")))?;

@@ -64,17 +64,19 @@ impl<K: Hash + Eq> Buckets<K> {
 /// Calls of clients: 600 at once and ten a second, for each client at each address. A confidential
 /// client's server makes every call of a whole site from one address.
 ///
-/// Registrations: thirty at once and one a minute from each address, for each of them is kept.
+/// Registrations: so many in an hour from each address, half of them at once, for each of them is kept.
 pub(crate) struct ClientLimit {
     calls: Buckets<(String, Option<Network>)>,
     registrations: Buckets<Option<Network>>,
 }
 
 impl ClientLimit {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(registrations: u32) -> Self {
+        let registrations = registrations.max(2);
+        let every = Duration::from_secs(3600) / registrations;
         Self {
             calls: Buckets::new(600, Duration::from_millis(100)),
-            registrations: Buckets::new(30, Duration::from_secs(60)),
+            registrations: Buckets::new(registrations / 2, every),
         }
     }
 }
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_client_is_limited_at_each_address() {
-        let limit = ClientLimit::new();
+        let limit = ClientLimit::new(60);
         let check = |client_id: &str, peer: &str| {
             let (peer, now) = (address(peer), START);
             limit.calls.take((client_id.to_owned(), peer.map(Network::of)), now)

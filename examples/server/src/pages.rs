@@ -2,6 +2,7 @@
 
 use askama::Template;
 use grantor::{Client, PageError, Scope};
+use grantor_axum::Reply;
 
 use crate::accounts::User;
 
@@ -15,7 +16,7 @@ pub(crate) struct Login<'a> {
     pub(crate) ticket: &'a str,
     /// Which page comes next then.
     pub(crate) to: &'a str,
-    pub(crate) client: Option<ClientView<'a>>,
+    pub(crate) client: Option<&'a ClientView<'a>>,
     pub(crate) username: &'a str,
     pub(crate) problem: Option<&'a str>,
     pub(crate) notice: Option<&'a str>,
@@ -26,7 +27,7 @@ pub(crate) struct Login<'a> {
 pub(crate) struct Consent<'a> {
     pub(crate) ticket: &'a str,
     pub(crate) csrf: &'a str,
-    pub(crate) client: ClientView<'a>,
+    pub(crate) client: &'a ClientView<'a>,
     pub(crate) user: &'a User,
     pub(crate) destination: &'a str,
     pub(crate) scopes: Vec<ScopeView>,
@@ -102,19 +103,32 @@ struct ErrorPage<'a> {
 pub(crate) struct ClientView<'a> {
     pub(crate) name: &'a str,
     pub(crate) initial: String,
+    pub(crate) logo_uri: Option<&'a str>,
     pub(crate) policy_uri: Option<&'a str>,
     pub(crate) tos_uri: Option<&'a str>,
 }
 
-impl<'a> From<&'a Client> for ClientView<'a> {
-    fn from(client: &'a Client) -> Self {
-        let initial = client.client_name.trim().chars().next().unwrap_or('?');
+impl<'a> ClientView<'a> {
+    /// What those see who understand these languages.
+    pub(crate) fn new(client: &'a Client, languages: &[String]) -> Self {
+        let shown = client.shown(languages);
+        let initial = shown.client_name.trim().chars().next().unwrap_or('?');
         Self {
-            name: &client.client_name,
+            name: shown.client_name,
             initial: initial.to_uppercase().collect(),
-            policy_uri: client.policy_uri.as_deref(),
-            tos_uri: client.tos_uri.as_deref(),
+            logo_uri: shown.logo_uri,
+            policy_uri: shown.policy_uri,
+            tos_uri: shown.tos_uri,
         }
+    }
+
+    /// A page that shows this client.
+    pub(crate) fn page(&self, html: String) -> Reply {
+        let page = grantor::Response::page(html);
+        Reply::from(match self.logo_uri {
+            Some(logo) => page.with_image(logo),
+            None => page,
+        })
     }
 }
 

@@ -12,20 +12,34 @@ use crate::accounts::Accounts;
 use crate::config::RedactedText;
 
 /// The setting `registration`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    #[serde(default)]
     pub(crate) mode: Mode,
     /// Initial access tokens, for `mode = "token"`.
-    #[serde(default)]
     pub(crate) tokens: Vec<RedactedText>,
     /// The short name of the organisation that such applications belong to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) organisation: Option<String>,
     /// Scopes that they may ask for beside OpenID Connect's.
-    #[serde(default)]
     pub(crate) scopes: Vec<String>,
+    /// Whether those with a secret or a key need PKCE too. The others always do.
+    pub(crate) require_pkce: bool,
+    /// How many registrations there may be from one address in an hour; half of them at once.
+    pub(crate) per_hour: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Closed,
+            tokens: Vec::new(),
+            organisation: None,
+            scopes: Vec::new(),
+            require_pkce: true,
+            per_hour: 60,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +60,9 @@ const SHORTEST: usize = 20;
 impl Settings {
     /// What is wrong with them.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if !(2..=1_000_000).contains(&self.per_hour) {
+            return Err(format!("registration.per_hour is {}; use 2 to 1000000", self.per_hour));
+        }
         if self.mode == Mode::Closed {
             return Ok(());
         }
@@ -75,7 +92,8 @@ impl Settings {
             Mode::Token => Box::new(RegistrationByToken { tokens: tokens.collect(), scope }),
         };
         let organisation = self.organisation.clone().unwrap_or_default();
-        Some(Rules { how, accounts: accounts.clone(), organisation })
+        let (accounts, require_pkce) = (accounts.clone(), self.require_pkce);
+        Some(Rules { how, accounts, organisation, require_pkce })
     }
 }
 
@@ -84,6 +102,7 @@ pub(crate) struct Rules {
     how: Box<dyn Registration>,
     accounts: Accounts,
     organisation: String,
+    require_pkce: bool,
 }
 
 #[async_trait]
@@ -100,6 +119,7 @@ impl Registration for Rules {
             let organisation =
                 found.ok_or_else(|| StoreError::new("registration.organisation does not exist"))?;
             client.tenant = Some(organisation.id);
+            client.require_pkce = self.require_pkce;
         }
         Ok(decision)
     }

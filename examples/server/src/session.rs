@@ -20,6 +20,10 @@ use crate::origin::Peer;
 /// attributes are the ones that the prefix would demand.
 pub(crate) const COOKIE_NAME: &str = "cerb_sid";
 
+/// The authentication context class of a session: a password was given. The name is SAML's, which OpenID Connect has
+/// none of its own for.
+pub(crate) const BY_PASSWORD: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password";
+
 /// How stale `last_seen` may be: a write per request would be a write per request.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -223,6 +227,7 @@ impl SignedIn {
         let id = BASE64_URL_SAFE_NO_PAD.encode(row_id(self.token.expose()));
         let mut session = grantor::Session::new(&self.user.id, id, self.auth_time);
         session.amr = vec!["pwd".to_owned()];
+        session.acr = Some(BY_PASSWORD.to_owned());
         session
     }
 

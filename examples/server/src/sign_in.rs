@@ -248,15 +248,16 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
         Ok(Next::Consent(consent)) => match (step, user, session.as_ref()) {
             (Step::Consent, Some(user), Some(session)) => {
                 let ticket = consent.ticket();
+                let client = ClientView::new(consent.client(), consent.ui_locales());
                 let page = Consent {
                     ticket: &ticket,
                     csrf: &session.csrf_token(&decision_on(&consent)),
-                    client: ClientView::from(consent.client()),
+                    client: &client,
                     user,
                     destination: &consent.destination(),
                     scopes: scopes_in_words(consent.scope()),
                 };
-                Reply::page(render(&page))
+                client.page(render(&page))
             }
             _ => to_page("/consent", &consent.ticket()),
         },
@@ -307,15 +308,16 @@ impl Waiting {
             SignInReason::Disabled => Some("This account is not active. Use another one."),
             _ => None,
         };
+        let client = ClientView::new(self.pending.client(), self.pending.ui_locales());
         let page = Login {
             ticket: &self.pending.ticket(),
             to: "",
-            client: Some(ClientView::from(self.pending.client())),
+            client: Some(&client),
             username,
             problem,
             notice: notice.filter(|_| problem.is_none()),
         };
-        Reply::page(render(&page))
+        client.page(render(&page))
     }
 }
 

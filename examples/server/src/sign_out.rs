@@ -79,7 +79,7 @@ fn confirmation(session: &SignedIn, logout: Option<&Logout>) -> Reply {
     let page = pages::SignOut {
         ticket: logout.map_or("", Logout::ticket),
         csrf: &session.csrf_token("logout"),
-        client: logout.and_then(Logout::client).map(ClientView::from),
+        client: logout.and_then(Logout::client).map(|client| ClientView::new(client, &[])),
         user: &session.user,
     };
     Reply::page(render(&page))

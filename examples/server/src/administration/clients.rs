@@ -1,15 +1,16 @@
 //! An organisation's clients: what an administrator does with them, by the API, the pages and the
 //! command line alike.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use grantor::{
-    Algorithm, AuthMethod, Client, ClientAuthentication, CreatedClient, GrantType, RegistryError,
-    Scope, Secret,
+    Algorithm, AuthMethod, Client, ClientAuthentication, CreatedClient, GrantType, Localized,
+    RegistryError, Scope, Secret,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -225,8 +226,8 @@ pub(crate) async fn find(
 pub(crate) fn parse_grant_types(names: &[String]) -> Result<Vec<GrantType>, String> {
     let parse = |name: &String| {
         name.parse().map_err(|_| {
-            let known = "use authorization_code, refresh_token or client_credentials";
-            format!("{name:?} is no grant type: {known}")
+            let known = GrantType::ALL.map(GrantType::as_str).join(", ");
+            format!("{name:?} is no grant type: use one of {known}")
         })
     };
     names.iter().map(parse).collect()
@@ -278,6 +279,11 @@ impl From<RegistryError> for Problem {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Optional {
     pub(crate) description: Option<String>,
+    pub(crate) response_types: Option<Vec<String>>,
+    pub(crate) subject_type: Option<String>,
+    pub(crate) sector_identifier_uri: Option<String>,
+    /// What people are shown instead, by language.
+    pub(crate) localized: Option<BTreeMap<String, Texts>>,
     pub(crate) access_token_lifetime: Option<u64>,
     pub(crate) refresh_token_lifetime: Option<u64>,
     pub(crate) id_token_lifetime: Option<u64>,
@@ -304,6 +310,37 @@ pub(crate) struct Optional {
     pub(crate) tos_uri: Option<String>,
 }
 
+/// What people are shown in one language.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Texts {
+    name: Option<String>,
+    client_uri: Option<String>,
+    logo_uri: Option<String>,
+    policy_uri: Option<String>,
+    tos_uri: Option<String>,
+}
+
+impl From<Texts> for Localized {
+    fn from(texts: Texts) -> Self {
+        let mut localized = Localized::default();
+        localized.client_name = texts.name;
+        localized.client_uri = texts.client_uri;
+        localized.logo_uri = texts.logo_uri;
+        localized.policy_uri = texts.policy_uri;
+        localized.tos_uri = texts.tos_uri;
+        localized
+    }
+}
+
+impl From<&Localized> for Texts {
+    fn from(localized: &Localized) -> Self {
+        let Localized { client_name, client_uri, logo_uri, policy_uri, tos_uri } =
+            localized.clone();
+        Self { name: client_name, client_uri, logo_uri, policy_uri, tos_uri }
+    }
+}
+
 impl Optional {
     fn apply(self, client: &mut Client) -> Result<(), Problem> {
         let lifetime = |field, seconds: Option<u64>, range: RangeInclusive<u64>| match seconds {
@@ -326,7 +363,23 @@ impl Optional {
         };
         or(self.description, &mut client.description);
         or(self.client_uri, &mut client.client_uri);
+        or(self.sector_identifier_uri, &mut client.sector_identifier_uri);
         or(self.initiate_login_uri, &mut client.initiate_login_uri);
+        if let Some(names) = self.response_types {
+            let parsed = names.iter().map(|name| name.parse());
+            client.response_types = parsed
+                .collect::<Result<_, _>>()
+                .map_err(|_| Problem::invalid("responseTypes", "one of them is unknown"))?;
+        }
+        if let Some(name) = self.subject_type {
+            let parsed = name.parse();
+            client.subject_type =
+                parsed.map_err(|_| Problem::invalid("subjectType", "use public or pairwise"))?;
+        }
+        if let Some(localized) = self.localized {
+            let all = localized.into_iter().map(|(tag, texts)| (tag, texts.into()));
+            client.localized = all.collect();
+        }
         if let Some(contacts) = self.contacts {
             client.contacts = contacts;
         }
@@ -398,14 +451,14 @@ impl Optional {
         if let Some(name) = self.token_endpoint_auth_method {
             let field = "tokenEndpointAuthMethod";
             let wanted: AuthMethod = name.parse().map_err(|_| {
-                let known = "use client_secret_basic, client_secret_post, private_key_jwt or none";
-                Problem::invalid(field, known)
+                let known = AuthMethod::ALL.map(AuthMethod::as_str).join(", ");
+                Problem::invalid(field, format!("use one of {known}"))
             })?;
             match (&mut client.authentication, wanted) {
                 (ClientAuthentication::None, AuthMethod::None) => {}
                 (
                     ClientAuthentication::Secret { method, .. },
-                    AuthMethod::Basic | AuthMethod::Post,
+                    AuthMethod::Basic | AuthMethod::Post | AuthMethod::SecretJwt,
                 ) => {
                     *method = Some(wanted);
                 }
@@ -482,7 +535,12 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
         "createdAt": rfc3339(client.created_at),
         "updatedAt": rfc3339(client.updated_at),
     });
+    let localized = client.localized.iter().map(|(tag, one)| (tag, Texts::from(one)));
     let keys = json!({
+        "responseTypes": client.response_types.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
+        "subjectType": client.subject_type.as_str(),
+        "sectorIdentifierUri": client.sector_identifier_uri,
+        "localized": localized.collect::<BTreeMap<_, _>>(),
         "userinfoSignedResponseAlg": name_of(client.userinfo_signed_response_alg),
         "requestObjectSigningAlg": name_of(client.request_object_signing_alg),
         "tokenEndpointAuthSigningAlg": name_of(client.token_endpoint_auth_signing_alg),

@@ -1,5 +1,6 @@
 //! What administrators do, whether by the API, the pages or the command line.
 
+pub(crate) mod claims;
 pub(crate) mod clients;
 pub(crate) mod users;
 

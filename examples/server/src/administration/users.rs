@@ -5,6 +5,7 @@ use grantor::{AuthorizationServer, Claims, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::claims;
 use crate::accounts::{Accounts, NewUser, Organisation, User, is_email};
 use crate::app::App;
 use crate::error::StoreFailed;
@@ -17,6 +18,9 @@ use crate::problem::Problem;
 pub(crate) struct NewPerson {
     pub(crate) email: String,
     pub(crate) name: Option<String>,
+    /// Standard claims by their names.
+    #[serde(default)]
+    pub(crate) claims: Claims,
     #[serde(default)]
     pub(crate) is_admin: bool,
     /// One is made up when there is none.
@@ -28,6 +32,9 @@ pub(crate) struct NewPerson {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Change {
     pub(crate) name: Option<String>,
+    /// Standard claims by their names; `null` takes one away.
+    #[serde(default)]
+    pub(crate) claims: Claims,
     pub(crate) is_admin: Option<bool>,
     /// Switching off ends sessions and tokens at once.
     pub(crate) is_active: Option<bool>,
@@ -52,8 +59,8 @@ pub(crate) async fn create(
     let password = new.password.as_deref().or(made_up.as_ref().map(Secret::expose));
     let hash = app.passwords.hash_of_new(password.unwrap_or_default()).await;
     let password = hash.map_err(|why| Problem::invalid("password", why.to_string()))?;
-    let name = new.name.as_deref().map(name).transpose()?.flatten();
-    let claims = Claims::from_iter(name.map(|name| ("name".to_owned(), json!(name))));
+    let mut claims = Claims::new();
+    claims::apply(&mut claims, change_of_claims(new.name.as_deref(), new.claims)?);
     let email = new.email.clone();
     let user = NewUser { email: new.email, password, is_admin: new.is_admin, claims };
     if !app.accounts.add_user(organisation, user).await? {
@@ -90,8 +97,8 @@ pub(crate) async fn change(
         let text = "You cannot take your own account or its administration away.";
         return Err(Problem::new(409, "Conflict", text));
     }
-    let name = change.name.as_deref().map(name).transpose()?;
-    app.accounts.change_user(&user.id, name, change.is_admin).await?;
+    let claims = change_of_claims(change.name.as_deref(), change.claims)?;
+    app.accounts.change_user(&user.id, claims, change.is_admin, app.server.now()).await?;
     if change.is_active.is_some_and(|active| active == user.is_disabled) {
         let disable = change.is_active.map(|active| !active);
         end_everything(&app.server, &app.accounts, &user.email, disable, None).await?;
@@ -137,10 +144,20 @@ pub(crate) fn describe(user: &User) -> Value {
         "id": user.id,
         "email": user.email,
         "name": user.claim("name"),
+        "claims": user.claims,
         "organisationId": user.organisation.id,
         "isAdmin": user.is_admin,
         "isActive": !user.is_disabled,
     })
+}
+
+/// The claims, and the name, which has a member of its own because everybody has one.
+fn change_of_claims(new_name: Option<&str>, mut change: Claims) -> Result<Claims, Problem> {
+    claims::check(&change).map_err(|why| Problem::invalid("claims", why))?;
+    if let Some(new) = new_name {
+        change.insert("name".to_owned(), json!(name(new)?));
+    }
+    Ok(change)
 }
 
 /// A name without blanks around it; none when nothing is left.

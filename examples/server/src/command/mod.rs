@@ -220,7 +220,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .logout_page("/logout")
         .policy(config.policy()?)
         .events(events::Logged)
-        .rate_limit(ClientLimit::new())
+        .rate_limit(ClientLimit::new(config.registration.per_hour))
         .fetch(config.fetcher()?)
         .error_page(pages::error);
     if let Some(rules) = config.registration.rules(&accounts) {

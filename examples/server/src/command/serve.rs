@@ -62,6 +62,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     if config.registration.mode == Mode::Open {
         tracing::warn!("registration.mode is open: everybody can register an application");
     }
+    if config.registration.mode != Mode::Closed && !config.registration.require_pkce {
+        tracing::warn!(
+            "registration.require_pkce is off: codes of such applications can be injected"
+        );
+    }
+    if config.implicit {
+        tracing::warn!(
+            "implicit is on: applications can get tokens through the browser, which weakens them"
+        );
+    }
     if let Some(networks) = config.opened_networks() {
         tracing::warn!(
             networks,

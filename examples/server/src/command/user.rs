@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Opened, open_existing, password_from_stdin, say};
 use crate::accounts::{NewUser, is_email};
-use crate::administration::users;
+use crate::administration::{claims, users};
 use crate::config::Config;
 use crate::error::Fatal;
 use crate::passwords::{Passwords, made_up};
@@ -24,6 +24,16 @@ pub(crate) enum Verb {
         /// The organisation's short name
         #[arg(long, value_name = "SLUG")]
         org: String,
+    },
+    /// Set standard claims of a person, as JSON; null takes one away
+    #[command(after_help = "Example:\n  \
+        grantor-server user claims bo@acme.example '{\"given_name\": \"Bo\", \"nickname\": null}'")]
+    Claims {
+        /// The e-mail address
+        email: String,
+        /// An object of claims by their names (OpenID Connect Core section 5.1)
+        #[arg(value_name = "JSON")]
+        claims: String,
     },
     /// Lock a person out: sessions and tokens end at once
     #[command(after_help = "Example:\n  grantor-server user disable bo@acme.example")]
@@ -104,6 +114,16 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
                     break;
                 }
             }
+        }
+        Verb::Claims { email, claims } => {
+            let change: Claims = serde_json::from_str(&claims)
+                .map_err(|why| Fatal::Say(format!("the claims are no JSON object: {why}")))?;
+            claims::check(&change).map_err(Fatal::Say)?;
+            let user = opened.accounts.user_by_email(&email).await?;
+            let user = user.ok_or_else(|| Fatal::Say(format!("there is no user {email:?}")))?;
+            let (accounts, now) = (&opened.accounts, opened.server.now());
+            accounts.change_user(&user.id, change, None, now).await?;
+            say(format_args!("The claims of {email} are changed."));
         }
         Verb::Disable { email } => {
             end_everything(&opened, &email, Some(true), None).await?;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use grantor::Secret;
+use grantor::{Claims, Secret};
 use grantor_axum::Reply;
 use serde::Deserialize;
 
@@ -80,7 +80,13 @@ pub(super) async fn create(State(app): State<App>, posted: Posted) -> Reply {
     let (email, name) = (fields.text("email"), fields.text("name"));
     let is_admin = fields.is_checked("is_admin");
     let name_of = Some(name.to_owned()).filter(|name| !name.is_empty());
-    let new = NewPerson { email: email.to_owned(), name: name_of, is_admin, password: None };
+    let new = NewPerson {
+        email: email.to_owned(),
+        name: name_of,
+        claims: Claims::new(),
+        is_admin,
+        password: None,
+    };
     match users::create(&app, organisation, new).await {
         Ok((user, Some(password))) => shown_once(&user, &password),
         Ok((user, None)) => to(&format!("/admin/users/{}", user.id)),
@@ -135,7 +141,7 @@ pub(super) async fn act(State(app): State<App>, Path(id): Path<String>, posted: 
             name: Some(fields.text("name").to_owned()),
             // Nobody's own box is shown.
             is_admin: (id != me.0.user.id).then(|| fields.is_checked("is_admin")),
-            is_active: None,
+            ..Change::default()
         },
         "lock" => Change { is_active: Some(false), ..Change::default() },
         "unlock" => Change { is_active: Some(true), ..Change::default() },
