@@ -25,14 +25,13 @@ impl Client {
     /// redirect URIs have. One that has none, such as an application on a person's own machine, shares them with
     /// nobody. `None` when it has several hosts and does not say which.
     pub(crate) fn sector(&self) -> Option<String> {
-        let host = |uri: &String| {
-            let url = Url::parse(uri).ok().filter(|url| url.scheme() == "https");
-            url.filter(|url| !is_loopback(url))?.host_str().map(str::to_owned)
-        };
+        let web = |uri: &String| Url::parse(uri).ok().filter(|url| url.scheme() == "https");
+        let host = |url: Url| url.host_str().map(str::to_owned);
         if let Some(uri) = &self.sector_identifier_uri {
-            return host(uri);
+            return web(uri).and_then(host);
         }
-        let hosts: BTreeSet<String> = self.redirect_uris.iter().filter_map(host).collect();
+        let elsewhere = self.redirect_uris.iter().filter_map(web).filter(|url| !is_loopback(url));
+        let hosts: BTreeSet<String> = elsewhere.filter_map(host).collect();
         match hosts.len() {
             0 => Some(self.client_id.clone()),
             1 => hosts.into_iter().next(),

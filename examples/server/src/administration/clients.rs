@@ -323,13 +323,8 @@ pub(crate) struct Texts {
 
 impl From<Texts> for Localized {
     fn from(texts: Texts) -> Self {
-        let mut localized = Localized::default();
-        localized.client_name = texts.name;
-        localized.client_uri = texts.client_uri;
-        localized.logo_uri = texts.logo_uri;
-        localized.policy_uri = texts.policy_uri;
-        localized.tos_uri = texts.tos_uri;
-        localized
+        let Texts { name, client_uri, logo_uri, policy_uri, tos_uri } = texts;
+        Self { client_name: name, client_uri, logo_uri, policy_uri, tos_uri }
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
         Verb::Rotate => {
             match server.rotate_keys().await? {
                 KeyRotation::Published(at) => say(format_args!(
-                    "New keys are made. A running server publishes them within a minute, and they \
-                     begin to sign at {}.",
+                    "New keys are made. A running server publishes them within a minute, or at once when \
+                     it gets SIGHUP, and they begin to sign at {}.",
                     in_words(at)
                 )),
                 KeyRotation::Pending(at) => say(format_args!(

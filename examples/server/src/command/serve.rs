@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use grantor::AuthorizationServer;
 use tokio::net::TcpListener;
 
 use super::{Opened, open, say};
@@ -16,7 +17,7 @@ use crate::{metrics, telemetry};
 pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let _telemetry = telemetry::start(&config)?;
     let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
-    take_hangups(certificate.clone())?;
+    let hangups = Hangups::take()?;
     // The port first: a second server that was started by mistake touches nothing.
     let address = config.listen.to_string();
     let listener = TcpListener::bind(config.listen).await.map_err(|source| Fatal::Listen {
@@ -88,6 +89,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         "started"
     );
     say(format_args!("Grantor is ready: open {origin} in a browser. Stop with Ctrl-C."));
+    tokio::spawn(hangups.answer(certificate.clone(), server.clone()));
     let app = App::new(server.clone(), storage, accounts, &config).router();
     let mut serving = grantor_axum::serve(listener, app, &server);
     if let Some(certificate) = certificate {
@@ -100,23 +102,35 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
 }
 
 /// A hook that renews certificates or turns logs over sends SIGHUP by habit, which would end the
-/// process. It is taken as a wish to look at the certificate now.
-fn take_hangups(certificate: Option<Arc<Certificate>>) -> Result<(), Fatal> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            while hangups.recv().await.is_some() {
-                if let Some(certificate) = &certificate {
-                    certificate.look();
-                }
-            }
-        });
+/// process. It is taken as a wish to look now for what would be looked at within a minute: the certificate, and keys
+/// that another process has made.
+struct Hangups(#[cfg(unix)] tokio::signal::unix::Signal);
+
+impl Hangups {
+    /// From now on they end nothing.
+    fn take() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            signal(SignalKind::hangup()).map(Self)
+        }
+        #[cfg(not(unix))]
+        Ok(Self())
     }
+
+    #[cfg(unix)]
+    async fn answer(mut self, certificate: Option<Arc<Certificate>>, server: AuthorizationServer) {
+        while self.0.recv().await.is_some() {
+            if let Some(certificate) = &certificate {
+                certificate.look();
+            }
+            // What fails is told by its event.
+            let _ = server.maintain().await;
+        }
+    }
+
     #[cfg(not(unix))]
-    drop(certificate);
-    Ok(())
+    async fn answer(self, _: Option<Arc<Certificate>>, _: AuthorizationServer) {}
 }
 
 /// What the first start made. The passwords are shown here and nowhere else.
