@@ -47,11 +47,12 @@ impl ClientKey {
 
     /// With a header that may lie.
     pub(crate) fn sign_as(&self, header: &Value, claims: &Value) -> String {
-        let input = format!(
-            "{}.{}",
-            url(header.to_string().as_bytes()),
-            url(claims.to_string().as_bytes())
-        );
+        self.sign_bytes(&header.to_string(), claims.to_string().as_bytes())
+    }
+
+    /// What need not be JSON.
+    pub(crate) fn sign_bytes(&self, header: &str, claims: &[u8]) -> String {
+        let input = format!("{}.{}", url(header.as_bytes()), url(claims));
         let signature = self.pair.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
         format!("{input}.{}", url(signature.as_ref()))
     }

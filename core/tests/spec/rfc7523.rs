@@ -330,6 +330,97 @@ fn what_cannot_be_a_key_is_not_registered() {
     assert!(error.contains("Builder::fetch"), "{error}");
 }
 
+/// What is no compact JWS of a JSON object, or has a claim of another kind than it must have (RFC 7515 section 5.2, RFC
+/// 7519 section 7.2), wherever a client sends a JWT: as an assertion, and as a request.
+#[test]
+fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
+    let keyed = Keyed::new();
+    let (good, key) = (keyed.claims(), &keyed.key);
+    let sign = |header: &str, claims: &[u8]| key.sign_bytes(header, claims);
+    let header = r#"{"alg":"ES256","kid":"k1"}"#;
+    let claims = good.to_string();
+    let with = |name: &str, json: &str| {
+        let rest = keyed.but(name, Value::Null).to_string();
+        sign(
+            header,
+            rest.replace(&format!("\"{name}\":null"), &format!("\"{name}\":{json}")).as_bytes(),
+        )
+    };
+    let signed = sign(header, claims.as_bytes());
+    let parts: Vec<&str> = signed.split('.').collect();
+    let [head, body, signature] = parts[..] else { panic!() };
+    let der = {
+        let raw = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let mut der = vec![0x30, 68, 2, 32];
+        der.extend(&raw[..32]);
+        der.extend([2, 32]);
+        der.extend(&raw[32..]);
+        BASE64_URL_SAFE_NO_PAD.encode(der)
+    };
+    let mut bad = vec![
+        String::new(),
+        head.to_owned(),
+        format!("{head}.{body}"),
+        format!("{signed}."),
+        format!("{signed}.x.y"),
+        format!("{head}.{body}.{signature}="),
+        format!("{head}=.{body}.{signature}"),
+        format!(" {signed}"),
+        format!("{head}.{body}.{der}"),
+        format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 64])),
+        format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 63])),
+        format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 65])),
+        json!({"payload": body, "signatures": [{"protected": head, "signature": signature}]})
+            .to_string(),
+        sign(header, b"[]"),
+        sign(header, b"\xff\xfe"),
+        sign(header, format!("{claims} {{}}").as_bytes()),
+        sign(header, claims.replacen('{', "{\"exp\":1,", 1).as_bytes()),
+        sign(header, claims.replacen('{', "{\"iss\":\"client_web\",", 1).as_bytes()),
+    ];
+    for header in [
+        r#"{"alg":"ES256","alg":"ES256","kid":"k1"}"#,
+        r#"{"alg":"ES256","kid":"k1","crit":[]}"#,
+        r#"{"alg":"ES256","kid":"k1","crit":["alg"]}"#,
+        r#"{"alg":"ES256","kid":"../../dev/null"}"#,
+        r#"{"alg":"ES256","kid":"' OR 1=1 --"}"#,
+        r#"{"alg":"None","kid":"k1"}"#,
+        r#"{"alg":"\u006eone","kid":"k1"}"#,
+        r#"{"alg":["ES256"],"kid":"k1"}"#,
+        r#"{"alg":"PBES2-HS256+A128KW","p2c":2147483648,"kid":"k1"}"#,
+        r#"{"kid":"k1"}"#,
+        "{}",
+        "null",
+    ] {
+        bad.push(sign(header, claims.as_bytes()));
+    }
+    let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(10_000));
+    bad.push(sign(&long, claims.as_bytes()));
+    let times = ["\"2999-01-01\"", "true", "{}", "1e400", "-1", "0"];
+    bad.extend(times.map(|json| with("exp", json)));
+    bad.extend(["\"x\"", "true", "[1]"].map(|json| with("nbf", json)));
+    let (request, world) = (&good, &keyed.world);
+    for (n, jwt) in bad.iter().enumerate() {
+        let refused = keyed.send(jwt);
+        assert_error(&refused, 401, "invalid_client");
+        // A request without one is another matter.
+        if !jwt.is_empty() {
+            let answer = world.authorize(KEYED, &[("request", jwt)]);
+            let error = parameter(&answer, "error");
+            assert_eq!(error.as_deref(), Some("invalid_request_object"), "{n}: {request}");
+        }
+    }
+    for (name, json) in
+        [("jti", "1"), ("jti", "null"), ("aud", "true"), ("aud", "{}"), ("sub", "1")]
+    {
+        assert_error(&keyed.send(&with(name, json)), 401, "invalid_client");
+    }
+    // A second may be written with a fraction.
+    let now = world.server.now().secs();
+    assert_eq!(keyed.send(&with("exp", &format!("{}.5", now + 30))).status, 200);
+    assert_eq!(keyed.send(&signed).status, 200, "nothing of it was spent");
+}
+
 // client_secret_jwt: the assertion is signed with the client's secret (OpenID Connect Core section 9).
 
 /// A client of that method, and its secret.

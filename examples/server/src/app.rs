@@ -36,6 +36,8 @@ pub(crate) struct App {
     /// A login page elsewhere.
     pub(crate) login_ui: Option<Arc<Url>>,
     pub(crate) trusted: TrustedOrigins,
+    /// Whether pages show the logos of applications.
+    pub(crate) logos: bool,
     /// Whether people come from other machines, by TLS.
     is_public: bool,
     proxies: TrustedProxies,
@@ -65,6 +67,7 @@ impl App {
             logins,
             login_ui,
             trusted,
+            logos: config.logos,
             is_public,
             proxies,
             storage,

@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) trusted_origins: Vec<String>,
     /// Whether a revocation request that names no client may revoke a public client's token.
     pub(crate) anonymous_revocation: bool,
+    /// Whether pages show the logos of applications, which browsers fetch from the applications' hosts.
+    pub(crate) logos: bool,
     /// Whether applications may get tokens in the authorization response (implicit and hybrid flows).
     pub(crate) implicit: bool,
     /// What the server may call for its clients: where their keys and request objects are.
@@ -159,6 +161,7 @@ impl Default for Config {
             login_ui: None,
             trusted_origins: Vec::new(),
             anonymous_revocation: true,
+            logos: false,
             implicit: false,
             outgoing: Outgoing::default(),
             registration: registration::Settings::default(),

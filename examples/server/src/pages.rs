@@ -109,14 +109,14 @@ pub(crate) struct ClientView<'a> {
 }
 
 impl<'a> ClientView<'a> {
-    /// What those see who understand these languages.
-    pub(crate) fn new(client: &'a Client, languages: &[String]) -> Self {
+    /// What those see who understand these languages; with a logo where the server shows any.
+    pub(crate) fn new(client: &'a Client, languages: &[String], logos: bool) -> Self {
         let shown = client.shown(languages);
         let initial = shown.client_name.trim().chars().next().unwrap_or('?');
         Self {
             name: shown.client_name,
             initial: initial.to_uppercase().collect(),
-            logo_uri: shown.logo_uri,
+            logo_uri: shown.logo_uri.filter(|_| logos),
             policy_uri: shown.policy_uri,
             tos_uri: shown.tos_uri,
         }

@@ -242,13 +242,13 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
             }
             // Somebody is signed in, and not for this client.
             let stranger = user.is_some() && reason == SignInReason::NotSignedIn;
-            Waiting { pending, reason, stranger }.page("", None)
+            Waiting { pending, reason, stranger, logos: app.logos }.page("", None)
         }
         Ok(Next::SignIn(pending, _)) => to_page("/login", &pending.ticket()),
         Ok(Next::Consent(consent)) => match (step, user, session.as_ref()) {
             (Step::Consent, Some(user), Some(session)) => {
                 let ticket = consent.ticket();
-                let client = ClientView::new(consent.client(), consent.ui_locales());
+                let client = ClientView::new(consent.client(), consent.ui_locales(), app.logos);
                 let page = Consent {
                     ticket: &ticket,
                     csrf: &session.csrf_token(&decision_on(&consent)),
@@ -275,7 +275,9 @@ fn elsewhere(login_ui: &Url, pending: &Pending) -> Reply {
 /// The request of a login form. Whoever posts one wants to sign in, whatever session there is.
 async fn waiting(app: &App, ticket: &str) -> Result<Waiting, Reply> {
     match app.server.resume(ticket).await?.proceed(None).await? {
-        Next::SignIn(pending, reason) => Ok(Waiting { pending, reason, stranger: false }),
+        Next::SignIn(pending, reason) => {
+            Ok(Waiting { pending, reason, stranger: false, logos: app.logos })
+        }
         Next::Consent(consent) => Err(to_page("/consent", &consent.ticket())),
         Next::Done(response) => Err(response.into()),
     }
@@ -287,6 +289,7 @@ struct Waiting {
     reason: SignInReason,
     /// Whether the person who is signed in belongs to another organisation than the client.
     stranger: bool,
+    logos: bool,
 }
 
 impl Waiting {
@@ -308,7 +311,7 @@ impl Waiting {
             SignInReason::Disabled => Some("This account is not active. Use another one."),
             _ => None,
         };
-        let client = ClientView::new(self.pending.client(), self.pending.ui_locales());
+        let client = ClientView::new(self.pending.client(), self.pending.ui_locales(), self.logos);
         let page = Login {
             ticket: &self.pending.ticket(),
             to: "",

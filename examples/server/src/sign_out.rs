@@ -79,7 +79,7 @@ fn confirmation(session: &SignedIn, logout: Option<&Logout>) -> Reply {
     let page = pages::SignOut {
         ticket: logout.map_or("", Logout::ticket),
         csrf: &session.csrf_token("logout"),
-        client: logout.and_then(Logout::client).map(|client| ClientView::new(client, &[])),
+        client: logout.and_then(Logout::client).map(|client| ClientView::new(client, &[], false)),
         user: &session.user,
     };
     Reply::page(render(&page))
