@@ -124,10 +124,17 @@ mod tests {
     #[test]
     fn every_test_that_the_page_of_certification_names_exists() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let specs = std::fs::read_dir(root.join("core/tests/spec")).expect("the tests");
-        let source: String = specs
+        let source: String = ["core/tests/spec", "examples/server/tests/certification"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("the tests"))
             .map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("a text"))
             .collect();
+        // A claim of several profiles is a function that a list names.
+        let is_test = |name: &str| {
+            source.contains(&format!("#[test]\nfn {name}()"))
+                || source.contains(&format!("pub(crate) fn {name}("))
+                    && source.matches(name).count() > 1
+        };
         let (_, page) =
             PAGES.iter().find(|(file, _)| *file == "certification.md").expect("the page");
         let mut named = 0;
@@ -136,7 +143,7 @@ mod tests {
             for name in proofs.split('`').skip(1).step_by(2) {
                 let exists = match name.ends_with(".mjs") {
                     true => root.join("e2e/test").join(name).is_file(),
-                    false => source.contains(&format!("#[test]\nfn {name}()")),
+                    false => is_test(name),
                 };
                 assert!(exists, "{name}");
                 named += 1;
