@@ -3,9 +3,11 @@
 //!
 //! A change that leaves every test green is a promise that nobody checks.
 
+use std::collections::VecDeque;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Done, root};
 
@@ -27,6 +29,16 @@ const CORE: Tests = &[
     &["-p", "grantor", "--test", "spec"],
     &["-p", "grantor", "--lib", "--", "--skip", "thousand"],
 ];
+/// The tests of one specification, and all others should those not notice.
+macro_rules! spec {
+    ($module:literal) => {
+        &[&["-p", "grantor", "--test", "spec", $module], &["-p", "grantor", "--test", "spec"]]
+    };
+}
+const IMPLICIT: Tests = spec!("oidc_implicit::");
+const PAIRWISE: Tests = spec!("oidc_pairwise::");
+const ASSERTIONS: Tests = spec!("rfc7523::");
+const REGISTRATION: Tests = spec!("rfc7591::");
 const SQLITE: Tests = &[&["-p", "grantor-sqlite"]];
 const AXUM: Tests = &[&["-p", "grantor-axum", "--test", "serve"]];
 const ADAPTERS: Tests = &[&["-p", "grantor-adapter-tests"]];
@@ -403,6 +415,153 @@ const ALL: &[Sabotage] = &[
         "let existing = existing.clone();\n            if let Some(next) = remember {\n                let key = (next.issuer.clone(), next.subject.clone(), next.client_id.clone());\n                tables.remembered.insert(key, next);\n            }\n            return Ok(Inserted::Existing(Box::new(existing)));",
     ),
     Sabotage {
+        name: "send tokens in a query",
+        file: "core/src/endpoint/response_mode.rs",
+        from: "(None | Some(Self::Query), true) => Self::Fragment,",
+        to: "(None | Some(Self::Query), true) => Self::Query,",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "give an ID token through the browser without a nonce",
+        file: "core/src/endpoint/authorize.rs",
+        from: "if response_type.has_id_token() && nonce.is_none() {",
+        to: "if response_type.has_id_token() && nonce.is_none() && !response_type.is_implicit() {",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "give tokens through the browser though the policy does not let it",
+        file: "core/src/endpoint/authorize.rs",
+        from: "(Some(_), Some(known)) if server.policy().implicit || !known.is_implicit() => known,",
+        to: "(Some(_), Some(known)) => known,",
+        tests: spec!("rfc6749::"),
+    },
+    Sabotage {
+        name: "give a client a response type that it is not registered for",
+        file: "core/src/client/mod.rs",
+        from: "self.response_types.contains(&response_type)\n            && ",
+        to: "",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "leave the code out of the ID token that comes with it",
+        file: "core/src/token/id_token.rs",
+        from: "(\"c_hash\", code.map(hash)),",
+        to: "(\"c_hash\", code.filter(|_| false).map(hash)),",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "give an ID token to a client that may not have openid",
+        file: "core/src/endpoint/authorize.rs",
+        from: "!granted.is_empty() && has_openid",
+        to: "!granted.is_empty() && (has_openid || !granted.is_empty())",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "register response types without their grant types",
+        file: "core/src/client/check.rs",
+        from: "one.is_implicit() && !client.may_get(**one)",
+        to: "one.is_implicit() && client.grant_types.is_empty() && !client.may_get(**one)",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "tell a pairwise client the host's own identifier",
+        file: "core/src/client/sector.rs",
+        from: "self.pseudonym(\"subject\", client, subject)",
+        to: "let _ = client;\n        Cow::Borrowed(subject)",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "let pairwise clients compare sessions",
+        file: "core/src/client/sector.rs",
+        from: "self.pseudonym(\"session\", client, sid)",
+        to: "{\n            let _ = client;\n            Cow::Borrowed(sid)\n        }",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "let everybody join a sector",
+        file: "core/src/client/sector.rs",
+        from: "find(|uri| !listed.contains(*uri))",
+        to: "find(|uri| uri.is_empty() && !listed.contains(*uri))",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "join applications on people's own machines by their loopback address",
+        file: "core/src/client/sector.rs",
+        from: "0 => Some(self.client_id.clone()),",
+        to: "0 => Some(String::new()),",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "let grants outlive the names that they were made under",
+        file: "core/src/client/registry.rs",
+        from: "if !client.active || sees_others {",
+        to: "if !client.active || sees_others && client.client_id.is_empty() {",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "make people strangers when all keys are replaced",
+        file: "core/src/keys/ring.rs",
+        from: "ring.salt = self.salt.clone().or(ring.salt);",
+        to: "",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "take a hint that another client got",
+        file: "core/src/endpoint/authorize.rs",
+        from: "if claims.get(\"aud\").and_then(Value::as_str) != Some(&client.client_id) {",
+        to: "if claims.get(\"aud\").and_then(Value::as_str).is_none() {",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "sign somebody else out without a question",
+        file: "core/src/logout.rs",
+        from: "|| *subject != server.subject_for(client, &session.subject)",
+        to: "|| *subject != *subject",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "tell whoever introspects a name that they do not know",
+        file: "core/src/endpoint/introspect.rs",
+        from: "body.insert(\"sub\".into(), call.server.subject_for(client, subject).into());",
+        to: "body.insert(\"sub\".into(), subject.as_str().into());",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "take any algorithm for one with the secret",
+        file: "core/src/token/jwt.rs",
+        from: "if self.text(\"alg\") != Some(SHARED) {",
+        to: "if self.text(\"alg\").is_none() {",
+        tests: ASSERTIONS,
+    },
+    Sabotage {
+        name: "open a sealed secret for any client",
+        file: "core/src/keys/mod.rs",
+        from: "format!(\"grantor client secret 1\\0{}\\0{client_id}\", self.issuer)",
+        to: "format!(\"grantor client secret 1\\0{}\\0{}\", self.issuer, client_id.is_empty())",
+        tests: ASSERTIONS,
+    },
+    Sabotage {
+        name: "take a secret that is sent from a client that signs with it",
+        file: "core/src/client/authentication.rs",
+        from: "let right_way = method.is_none_or(|method| method == used);",
+        to: "let right_way = method.is_none_or(|method| method == used || method == AuthMethod::SecretJwt);",
+        tests: ASSERTIONS,
+    },
+    Sabotage {
+        name: "take the last of two members of a JWT",
+        file: "core/src/token/jwt.rs",
+        from: "if members.insert(name, value).is_some() {",
+        to: "if members.insert(name, value).is_some() && members.is_empty() {",
+        tests: ASSERTIONS,
+    },
+    Sabotage {
+        name: "show a deceptive name in another language",
+        file: "core/src/client/check.rs",
+        from: "        if let Some(name) = &localized.client_name {\n            check_name(name)?;",
+        to: "        if let Some(name) = localized.client_name.as_ref().filter(|name| name.is_empty()) {\n            check_name(name)?;",
+        tests: REGISTRATION,
+    },
+    Sabotage {
         name: "answer before the commit",
         file: "storage-sqlite/src/database.rs",
         from: "            replies.push(reply);\n            let end",
@@ -503,8 +662,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "sign a person out without asking",
         file: "core/src/logout.rs",
-        from: "!(same_session && self.subject.as_deref() == Some(session.subject.as_str()))",
-        to: "same_session && self.subject.is_none()",
+        from: "*sid != server.sid_for(client, &session.sid(server))",
+        to: "sid.is_empty()",
         tests: CORE,
     },
     Sabotage {
@@ -756,37 +915,113 @@ const ALL: &[Sabotage] = &[
 
 /// Applies every change, or those whose name contains one of the words.
 pub(crate) fn run(only: &[&str]) -> Done {
-    let copy = root().join("target/sabotage/tree");
-    let chosen: Vec<&Sabotage> = ALL
+    let chosen: VecDeque<&Sabotage> = ALL
         .iter()
         .filter(|s| only.is_empty() || only.iter().any(|word| s.name.contains(word)))
         .collect();
-    check_unchanged(&copy, &chosen)?;
-    let mut survived = Vec::new();
-    for (n, sabotage) in chosen.iter().enumerate() {
-        print!("{:2}/{} {} … ", n + 1, chosen.len(), sabotage.name);
-        std::io::Write::flush(&mut std::io::stdout())?;
-        refresh(&copy)?;
-        apply(&copy, sabotage)?;
-        let mut noticed = false;
-        for tests in sabotage.tests {
-            if !cargo_test(&copy, tests, &["--no-run"])? {
-                return Err(format!("{:?} does not compile: mend the list", sabotage.name).into());
-            }
-            noticed = !cargo_test(&copy, tests, &[])?;
-            if noticed {
-                break;
+    let total = chosen.len();
+    let [one, two] = ["one", "two"].map(Bench::new);
+    one.check_unchanged(&chosen)?;
+    two.prepare_like(&one)?;
+    // Two at once, from both ends: neighbours in the list are of one package, and are built quicker one after the
+    // other.
+    let (waiting, survived) = (Mutex::new(chosen), Mutex::new(Vec::new()));
+    let work = |bench: &Bench, from_the_end: bool| -> Result<(), String> {
+        loop {
+            let next = {
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if from_the_end { waiting.pop_back() } else { waiting.pop_front() }
+            };
+            let Some(sabotage) = next else { return Ok(()) };
+            let noticed = bench.is_noticed(sabotage).map_err(|error| error.to_string())?;
+            println!("{} … {}", sabotage.name, if noticed { "noticed" } else { "NOT NOTICED" });
+            if !noticed {
+                survived.lock().unwrap_or_else(PoisonError::into_inner).push(sabotage.name);
             }
         }
-        println!("{}", if noticed { "noticed" } else { "NOT NOTICED" });
-        if !noticed {
-            survived.push(sabotage.name);
-        }
-    }
-    println!("{} of {} wrong changes were noticed", chosen.len() - survived.len(), chosen.len());
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| work(&two, true));
+        let done = work(&one, false);
+        done.and(other.join().unwrap_or_else(|_| Err("a worker panicked".to_owned())))
+    })?;
+    let survived = survived.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{} of {total} wrong changes were noticed", total - survived.len());
     match survived.as_slice() {
         [] => Ok(()),
         survived => Err(format!("no test notices: {}", survived.join("; ")).into()),
+    }
+}
+
+/// A copy of the sources, and what is built of it.
+struct Bench {
+    copy: PathBuf,
+    target: PathBuf,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let folder = root().join("target/sabotage").join(name);
+        Self { copy: folder.join("tree"), target: folder.join("target") }
+    }
+
+    /// Without any change the tests must pass: a test that fails anyway would notice everything.
+    fn check_unchanged(&self, chosen: &VecDeque<&Sabotage>) -> Done {
+        refresh(&self.copy)?;
+        let mut seen: Vec<&[&str]> = Vec::new();
+        for sabotage in chosen {
+            for tests in sabotage.tests {
+                if !seen.contains(tests) {
+                    seen.push(tests);
+                    if !self.cargo_test(tests, &[])? {
+                        return Err(format!("{tests:?} fail without any change").into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what was built of other packages, which is the same wherever the copy is.
+    fn prepare_like(&self, other: &Bench) -> Done {
+        if !self.target.exists() {
+            fs::create_dir_all(&self.copy)?;
+            let mut copy = Command::new("cp");
+            let copied = copy.arg("-r").args([&other.target, &self.target]);
+            if !copied.status()?.success() {
+                return Err("what is built could not be copied".into());
+            }
+        }
+        refresh(&self.copy)
+    }
+
+    fn is_noticed(&self, sabotage: &Sabotage) -> Result<bool, Box<dyn std::error::Error>> {
+        refresh(&self.copy)?;
+        apply(&self.copy, sabotage)?;
+        for tests in sabotage.tests {
+            if !self.cargo_test(tests, &["--no-run"])? {
+                return Err(format!("{:?} does not compile: mend the list", sabotage.name).into());
+            }
+            if !self.cargo_test(tests, &[])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `cargo test` succeeds.
+    fn cargo_test(&self, tests: &[&str], more: &[&str]) -> Result<bool, std::io::Error> {
+        let status = Command::new("cargo")
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("PROPTEST_FAILURE_PERSISTENCE", "off")
+            .args(["test", "--quiet"])
+            .args(more)
+            .args(tests)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        Ok(status.success())
     }
 }
 
@@ -822,23 +1057,6 @@ fn forget_deleted(copy: &Path, folder: &Path) -> Done {
     Ok(())
 }
 
-/// Without any change the tests must pass: a test that fails anyway would notice everything.
-fn check_unchanged(copy: &Path, chosen: &[&Sabotage]) -> Done {
-    refresh(copy)?;
-    let mut seen: Vec<&[&str]> = Vec::new();
-    for sabotage in chosen {
-        for tests in sabotage.tests {
-            if !seen.contains(tests) {
-                seen.push(tests);
-                if !cargo_test(copy, tests, &[])? {
-                    return Err(format!("{tests:?} fail without any change").into());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 fn apply(copy: &Path, sabotage: &Sabotage) -> Done {
     let file = copy.join(sabotage.file);
     let text = fs::read_to_string(&file)?;
@@ -848,19 +1066,4 @@ fn apply(copy: &Path, sabotage: &Sabotage) -> Done {
         return Err(format!("{name:?}: its text stands {found} times in {}", sabotage.file).into());
     }
     Ok(fs::write(&file, text.replace(sabotage.from, sabotage.to))?)
-}
-
-/// Whether `cargo test` succeeds.
-fn cargo_test(copy: &Path, tests: &[&str], more: &[&str]) -> Result<bool, std::io::Error> {
-    let status = Command::new("cargo")
-        .current_dir(copy)
-        .env("CARGO_TARGET_DIR", root().join("target/sabotage/target"))
-        .env("PROPTEST_FAILURE_PERSISTENCE", "off")
-        .args(["test", "--quiet"])
-        .args(more)
-        .args(tests)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
-    Ok(status.success())
 }
