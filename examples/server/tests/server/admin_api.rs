@@ -345,3 +345,39 @@ fn a_body_that_is_too_large_is_a_problem_like_all_others() {
     assert_eq!(big.status, 413);
     assert_eq!(big.header("content-type"), Some("application/problem+json"));
 }
+
+#[test]
+fn what_openid_connect_has_for_clients_is_registered_shown_and_refused_by_name() {
+    let server = Server::with(&[("GRANTOR_IMPLICIT", "true")]);
+    let mut client = spa();
+    client["clientType"] = json!("confidential");
+    client["grantTypes"] = json!(["authorization_code", "implicit"]);
+    client["responseTypes"] = json!(["code", "code id_token"]);
+    client["subjectType"] = json!("pairwise");
+    client["tokenEndpointAuthMethod"] = json!("client_secret_jwt");
+    client["localized"] =
+        json!({"de": {"name": "Meine Anwendung", "tosUri": "https://myapp.example.com/agb"}});
+    let created = server.admin_call("POST", "", &client);
+    assert_eq!(created.status, 201, "{}", created.text);
+    for name in ["grantTypes", "responseTypes", "subjectType", "tokenEndpointAuthMethod"] {
+        assert_eq!(created.json()[name], client[name], "{name}");
+    }
+    assert_eq!(created.json()["localized"]["de"]["name"], "Meine Anwendung");
+    let path = format!("/{}", created.string("clientId"));
+    for (member, value) in [
+        ("responseTypes", json!(["token"])),
+        ("responseTypes", json!(["id_token token", "id_token token"])),
+        ("subjectType", json!("secret")),
+        ("sectorIdentifierUri", json!("http://myapp.example.com/uris")),
+        ("tokenEndpointAuthMethod", json!("none")),
+    ] {
+        let refused = server.admin_call("PATCH", &path, &json!({member: value}));
+        assert_eq!(refused.status, 400, "{member}: {}", refused.text);
+        assert!(refused.text.contains(member), "{member}: {}", refused.text);
+    }
+    // People of a server that does not let it are not sent tokens through their browsers.
+    let closed = Server::new();
+    let refused = closed.admin_call("POST", "", &client);
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("responseTypes"), "{}", refused.text);
+}

@@ -137,3 +137,48 @@ fn mistakes_are_named_and_strangers_people_do_not_exist() {
         assert_eq!(server.admin_api("PATCH", &path, &json!({"isAdmin": true})).status, 404, "{id}");
     }
 }
+
+#[test]
+fn what_the_server_knows_of_a_person_is_set_by_name_and_released_by_scope() {
+    let server = Server::with(&[("GRANTOR_SCOPES", "[\"orders:read\"]")]);
+    let claims = json!({
+        "given_name": "Bo", "locale": "de", "phone_number": "+49 30 1",
+        "address": {"formatted": "1 Street\nTown", "country": "DE"},
+    });
+    let new = json!({"email": "bo@example.com", "name": "Bo Example", "claims": claims});
+    let added = add(&server, &new);
+    assert_eq!(added.status, 201, "{}", added.text);
+    assert_eq!(added.json()["claims"]["address"]["country"], "DE");
+    let path = format!("users/{}", added.string("id"));
+    for bad in [
+        json!({"claims": {"sub": "somebody"}}),
+        json!({"claims": {"email": "other@example.com"}}),
+        json!({"claims": {"picture": "javascript:alert(1)"}}),
+        json!({"claims": {"email_verified": "yes"}}),
+        json!({"claims": []}),
+    ] {
+        assert_eq!(server.admin_api("PATCH", &path, &bad).status, 400, "{bad}");
+        let mut other = bad.clone();
+        other["email"] = json!("cy@example.com");
+        assert_eq!(add(&server, &other).status, 400, "{other}");
+    }
+    let change = json!({"claims": {"locale": null, "nickname": "bee"}});
+    let changed = server.admin_api("PATCH", &path, &change).json();
+    assert_eq!(changed["claims"].get("locale"), None);
+    assert_eq!(
+        (&changed["claims"]["nickname"], &changed["name"]),
+        (&json!("bee"), &json!("Bo Example"))
+    );
+    assert!(changed["claims"]["updated_at"].is_i64());
+    // The same beside the running server.
+    let run =
+        |json: &str| server.command(&["user", "claims", "bo@example.com", json]).output().unwrap();
+    assert!(run(r#"{"family_name": "Example"}"#).status.success());
+    for bad in [r#"{"sub": "x"}"#, "[]", "x"] {
+        let output = run(bad);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains("claim"), "{}", stderr(&output));
+    }
+    let shown = server.admin_api("GET", &path, &json!(null)).json();
+    assert_eq!(shown["claims"]["family_name"], "Example");
+}
