@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::registration::Registration;
 use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ErrorPage, PageError, Parts};
-use crate::store::{ClientStore, KeyStore, TokenStore};
+use crate::store::{ClientStore, KeyStore, Outbox, TokenStore};
 use crate::subject::Subjects;
 
 /// Builds an [`AuthorizationServer`].
@@ -35,6 +35,7 @@ pub struct Builder {
     scopes: Vec<String>,
     consent_policy: Arc<dyn ConsentPolicy>,
     fetch: Option<Arc<dyn Fetch>>,
+    outbox: Option<Arc<dyn Outbox>>,
     registration: Option<Arc<dyn Registration>>,
     limit: Arc<dyn RateLimit>,
     error_page: Arc<ErrorPage>,
@@ -91,6 +92,7 @@ impl Builder {
             scopes: Vec::new(),
             consent_policy: Arc::new(AsRegistered),
             fetch: None,
+            outbox: None,
             registration: None,
             limit: Arc::new(NoLimit),
             error_page: Arc::new(plain_error_page),
@@ -154,9 +156,16 @@ impl Builder {
     }
 
     /// Makes outgoing calls: `grantor-fetch`, or the host's own. Without it clients cannot have their keys or
-    /// request objects elsewhere (`jwks_uri`, `request_uri`).
+    /// request objects elsewhere (`jwks_uri`, `request_uri`), or share pairwise identifiers (`sector_identifier_uri`),
+    /// and are not told when a session ends.
     pub fn fetch(self, fetch: impl Fetch) -> Self {
         Self { fetch: Some(Arc::new(fetch)), ..self }
+    }
+
+    /// Where messages to applications wait until they are delivered: the store, in most cases. With it and
+    /// [`Builder::fetch`], applications are told when a session ends (OpenID Connect Back-Channel Logout).
+    pub fn outbox(self, outbox: impl Outbox) -> Self {
+        Self { outbox: Some(Arc::new(outbox)), ..self }
     }
 
     /// Lets clients register themselves (RFC 7591): [`OpenRegistration`](crate::OpenRegistration),
@@ -250,6 +259,7 @@ impl Builder {
             policy: self.policy,
             consent_policy: self.consent_policy,
             fetch: self.fetch,
+            outbox: self.outbox,
             registration: self.registration,
             limit: self.limit,
             error_page: self.error_page,

@@ -112,6 +112,29 @@ pub enum Event<'a> {
         /// The client.
         client_id: &'a str,
     },
+    /// A person's session ended, and these many applications are told, or their pages are opened.
+    SessionEnded {
+        /// Whose session it was.
+        subject: &'a str,
+        /// How many applications took part in it and want to know.
+        applications: usize,
+    },
+    /// An application was told that a session has ended.
+    LogoutDelivered {
+        /// The client.
+        client_id: &'a str,
+    },
+    /// An application could not be told. It is tried again, unless it was the last time.
+    LogoutUndelivered {
+        /// The client.
+        client_id: &'a str,
+        /// How often it was tried.
+        attempts: u32,
+        /// Whether it is given up.
+        is_last: bool,
+        /// Why, for the operator.
+        reason: String,
+    },
     /// Maintenance could not be done. It is tried again; until then keys may grow old and ended
     /// grants stay.
     MaintenanceFailed {

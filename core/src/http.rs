@@ -5,6 +5,7 @@
 //! is on this side.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::error::Misdeed;
@@ -363,13 +364,31 @@ impl Response {
     /// The same page, which may show this https image too, such as a client's logo: with it whoever serves the
     /// image learns that somebody looks at the page, though not from where.
     #[must_use]
-    pub fn with_image(mut self, url: &str) -> Self {
-        let origin = url::Url::parse(url).ok().filter(|url| url.scheme() == "https");
-        let origin = origin.map(|url| url.origin().ascii_serialization());
+    pub fn with_image(self, url: &str) -> Self {
+        match web_origin(url) {
+            Some(origin) if origin.starts_with("https:") => {
+                self.with_policy("img-src 'self'", &format!("img-src 'self' {origin}"))
+            }
+            _ => self,
+        }
+    }
+
+    /// The same page, which may open these pages of applications in frames
+    /// ([`SignedOut::frames`](crate::SignedOut)).
+    #[must_use]
+    pub fn with_frames<'a>(self, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        let origins: BTreeSet<String> = urls.into_iter().filter_map(web_origin).collect();
+        if origins.is_empty() {
+            return self;
+        }
+        let origins: Vec<&str> = origins.iter().map(String::as_str).collect();
+        self.with_policy("base-uri", &format!("frame-src {}; base-uri", origins.join(" ")))
+    }
+
+    fn with_policy(mut self, part: &str, by: &str) -> Self {
         for (name, value) in &mut self.headers {
-            if let (Some(origin), "content-security-policy") = (&origin, *name) {
-                *value =
-                    value.replace("img-src 'self'", &format!("img-src 'self' {origin}")).into();
+            if *name == "content-security-policy" {
+                *value = value.replacen(part, by, 1).into();
             }
         }
         self
@@ -413,6 +432,15 @@ impl Response {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(have, _)| *have == name).map(|(_, value)| &**value)
     }
+}
+
+/// The origin of a web address, as a policy for browsers names it.
+fn web_origin(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+    let origin = url?.origin().ascii_serialization();
+    // The parser lets hosts have what would end a directive.
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.-[]".contains(&b);
+    origin.bytes().all(is_plain).then_some(origin)
 }
 
 #[cfg(test)]
@@ -499,5 +527,25 @@ mod tests {
         assert!(!accept("application/json"));
         assert!(!accept("application/json, text/plain, */*"));
         assert!(accept("*/*"));
+    }
+
+    #[test]
+    fn a_page_shows_what_it_names_and_a_host_adds_nothing_to_its_policy() {
+        let policy = |page: Response| page.get("content-security-policy").unwrap().to_owned();
+        let plain = policy(Response::page(""));
+        let logo = policy(Response::page("").with_image("https://rp.example:8443/logo.png?x"));
+        assert!(logo.contains("img-src 'self' https://rp.example:8443 data:"), "{logo}");
+        for bad in [
+            "http://rp.example/",
+            "javascript:alert(1)",
+            "https://x;script-src/l.png",
+            "https://*/l.png",
+            "https://a,b/",
+            "https://a'b/",
+        ] {
+            assert_eq!(policy(Response::page("").with_image(bad)), plain, "{bad}");
+            let framed = policy(Response::page("").with_frames([bad]));
+            assert!(!framed.contains("script-src") && !framed.contains('*'), "{bad}: {framed}");
+        }
     }
 }

@@ -52,6 +52,7 @@
 //! Where to read on: [`grant`] is the heart, a pure state machine; [`store`] is the contract of a
 //! backend, and `store_conformance!` (feature `conformance`) the same contract as tests.
 
+mod backchannel;
 mod builder;
 mod client;
 mod consent;
@@ -76,6 +77,7 @@ mod resource;
 mod scope;
 mod secret;
 mod server;
+mod session_end;
 pub mod store;
 mod subject;
 #[cfg(feature = "testing")]
@@ -84,6 +86,7 @@ mod token;
 #[cfg(test)]
 mod unit;
 
+pub use backchannel::Delivery;
 pub use builder::{BuildError, Builder};
 pub use client::{
     AuthMethod, Client, ClientAuthentication, Clients, CreatedClient, GrantType, Localized,
@@ -106,7 +109,7 @@ pub use keys::{
 };
 pub use limit::{Attempt, RateLimit};
 pub use logout::Logout;
-pub use policy::{MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
+pub use policy::{EndsWithSession, MAX_TOKEN_LIFETIME, Policy, RefreshPolicy, Rotation};
 pub use registration::{
     OpenRegistration, Registration, RegistrationByToken, RegistrationDecision, RegistrationRequest,
 };
@@ -114,6 +117,7 @@ pub use resource::{ResourceError, ResourceServer, ResourceServerBuilder};
 pub use scope::{MAX_SCOPES, MalformedScope, Scope};
 pub use secret::{SealedSecret, Secret, SecretDigest};
 pub use server::{AuthorizationServer, Failure, MaintenanceError, PageError};
+pub use session_end::SignedOut;
 pub use subject::{Claims, SubjectError, SubjectStatus, Subjects};
 pub use token::access_token::AccessToken;
 pub use token::claims_request::ClaimsByName;

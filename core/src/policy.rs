@@ -49,6 +49,9 @@ pub struct Policy {
     pub retry_window: Duration,
     /// When a refresh token is issued.
     pub refresh: RefreshPolicy,
+    /// Which grants end with the session in which they were approved ([`crate::AuthorizationServer::end_session`]):
+    /// those without `offline_access`.
+    pub ends_with_session: EndsWithSession,
     /// The audiences of access tokens beside the issuer itself: the APIs that accept them.
     pub apis: Vec<String>,
     /// The scopes that the server knows, for its discovery document.
@@ -101,6 +104,19 @@ pub enum RefreshPolicy {
     OfflineAccess,
 }
 
+/// Which grants end with their session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EndsWithSession {
+    /// None: applications keep what they have until it ends by itself.
+    Nothing,
+    /// Those that were not granted `offline_access`: the others are meant to outlive the person's presence (OpenID
+    /// Connect Back-Channel Logout section 2.7).
+    #[default]
+    Online,
+    /// All.
+    Everything,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -112,6 +128,7 @@ impl Default for Policy {
             rotation: Rotation::Always,
             retry_window: minutes(1),
             refresh: RefreshPolicy::ClientGrant,
+            ends_with_session: EndsWithSession::Online,
             apis: Vec::new(),
             scopes: Scope::collect(crate::scope::OPENID_SCOPES).unwrap_or_default(),
             acr_values: Vec::new(),

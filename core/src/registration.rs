@@ -11,7 +11,10 @@ use crate::store::StoreError;
 
 /// Decides which clients register themselves. Without one nobody does, and there is no registration endpoint.
 ///
-/// What a client says of itself is checked before: every field is one that an administrator could have set. Never
+/// What a client says of itself is checked before: every field is one that an administrator could have set. What has
+/// to be fetched for that, a list at its `sector_identifier_uri`, is asked for afterwards, so that strangers
+/// cause no calls. Where [`Policy::implicit`](field@crate::Policy::implicit) is on, a client may ask for that too:
+/// refuse [`GrantType::Implicit`] here to keep it to administrators. Never
 /// taken from it are what only an operator grants: that nobody is asked for consent, audiences, resources and
 /// lifetimes.
 #[async_trait]
@@ -71,7 +74,7 @@ fn admit(client: &mut Client, scope: &Scope) -> RegistrationDecision {
 
 /// Whoever comes may register a client that acts for people, by their consent. **Everybody on the network
 /// can then have a page of theirs ask your people for consent**, and have this server call public URLs
-/// (`jwks_uri`): set a [`RateLimit`](crate::RateLimit).
+/// (`jwks_uri`, `sector_identifier_uri`): set a [`RateLimit`](crate::RateLimit).
 #[derive(Clone, Debug)]
 pub struct OpenRegistration {
     /// What such clients may ask for at most.

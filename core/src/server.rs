@@ -21,7 +21,7 @@ use crate::keys::{
 use crate::limit::RateLimit;
 use crate::policy::Policy;
 use crate::registration::Registration;
-use crate::store::{ClientStore, Owner, Remembered, StoreError, TokenStore};
+use crate::store::{ClientStore, Outbox, Owner, Remembered, StoreError, TokenStore};
 use crate::subject::{Claims, SubjectStatus, Subjects};
 use crate::token::jwt::{Jws, Unverified};
 
@@ -44,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) consent_policy: Arc<dyn ConsentPolicy>,
     pub(crate) fetch: Option<Arc<dyn Fetch>>,
+    pub(crate) outbox: Option<Arc<dyn Outbox>>,
     pub(crate) registration: Option<Arc<dyn Registration>>,
     pub(crate) limit: Arc<dyn RateLimit>,
     pub(crate) error_page: Arc<ErrorPage>,
@@ -263,8 +264,13 @@ impl AuthorizationServer {
     /// APIs elsewhere believe the old keys for as long as they keep the JWKS, which is five minutes for a
     /// [`ResourceServer`](crate::ResourceServer). Keys of a host's [`Signer`](crate::Signer) are the host's to replace.
     ///
-    /// Give the server a new master key first, if that is what has leaked, by sealing the ring anew: a store
-    /// whose ring is removed makes a new one at the next start, with the same effect.
+    /// Two things stay: the salt of pairwise identifiers, by which clients know people, and the secrets of clients
+    /// that sign with them (`client_secret_jwt`), which whoever had the master key and the store has too:
+    /// rotate those.
+    ///
+    /// If it is the master key that has leaked, remove the ring from the store and start with a new master key: that
+    /// makes new keys with the same effect, but it also makes every pairwise identifier another, and the sealed
+    /// secrets of `client_secret_jwt` clients are lost.
     ///
     /// # Errors
     /// When the ring cannot be stored.
@@ -398,6 +404,30 @@ impl AuthorizationServer {
 
     pub(crate) fn registration(&self) -> Option<&dyn Registration> {
         self.0.registration.as_deref()
+    }
+
+    pub(crate) fn outbox(&self) -> Option<&dyn Outbox> {
+        self.0.outbox.as_deref()
+    }
+
+    /// Whether applications can be told that a session has ended: there is an outbox, something to call out with, and
+    /// a page to sign out on.
+    #[must_use]
+    pub fn tells_of_logout(&self) -> bool {
+        self.0.outbox.is_some() && self.fetches() && self.logout_page().is_some()
+    }
+
+    /// Posts a form to a URL that a client has registered.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        form: &[(&str, &str)],
+        limit: usize,
+    ) -> Result<Document, FetchError> {
+        match &self.0.fetch {
+            Some(fetch) => fetch.post(url, form, None, limit).await,
+            None => Err(FetchError::new(url, "the server makes no outgoing calls: Builder::fetch")),
+        }
     }
 
     pub(crate) fn fetches(&self) -> bool {

@@ -37,6 +37,8 @@ const register = (more) =>
     redirectUris: [app.callback],
     grantTypes: ['authorization_code', 'implicit', 'refresh_token'],
     responseTypes: ['code', 'id_token', 'code id_token'],
+    // A web application would have to use https.
+    applicationType: 'native',
     scopes: ['openid', 'profile', 'email'],
     ...more,
   });

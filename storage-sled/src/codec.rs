@@ -1,7 +1,7 @@
 //! Keys and values as they are written down.
 
 use grantor::grant::{Grant, GrantId};
-use grantor::store::{Owner, Remembered, StoreError, record};
+use grantor::store::{Message, Owner, Remembered, StoreError, record};
 use grantor::{Client, Issuer, Scope, Time};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -60,6 +60,30 @@ pub(crate) fn read_client(bytes: &[u8]) -> Result<Option<Client>, StoreError> {
         "" => Ok(None),
         text => record::read_client(text).map(Some),
     }
+}
+
+pub(crate) fn write_message(message: &Message) -> Result<Vec<u8>, StoreError> {
+    value(record::write_message(message)?.as_bytes())
+}
+
+pub(crate) fn read_message(bytes: &[u8]) -> Result<Message, StoreError> {
+    record::read_message(text(bytes)?)
+}
+
+/// The hints of an issuer's messages, in the order in which they are due, begin with this.
+pub(crate) fn due(issuer: &Issuer) -> [u8; 32] {
+    hash(&["due", issuer.as_str()])
+}
+
+pub(crate) fn due_of(message: &Message) -> Vec<u8> {
+    let tail = [&end(message.due_at)[..], message.id.as_bytes()].concat();
+    after(due(&message.issuer), &tail)
+}
+
+/// When the message of a hint is due, and its id.
+pub(crate) fn due_and_id(key: &[u8]) -> Option<([u8; 8], &str)> {
+    let (due_at, id) = key.get(32..)?.split_first_chunk::<8>()?;
+    Some((*due_at, std::str::from_utf8(id).ok()?))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -21,6 +21,7 @@
 mod codec;
 mod durable;
 mod open;
+mod outbox;
 mod records;
 mod store;
 

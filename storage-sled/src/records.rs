@@ -30,6 +30,10 @@ pub(crate) struct Records {
     client_hints: Tree,
     remembered: Tree,
     rings: Tree,
+    /// Messages by their ids.
+    pub(crate) messages: Tree,
+    /// Hints: when messages are due.
+    pub(crate) due: Tree,
     pub(crate) durability: Durability,
 }
 
@@ -70,9 +74,21 @@ impl Records {
         let (grants, owners, ends) = (tree("grants")?, tree("owners")?, tree("ends")?);
         let (clients, client_hints) = (tree("clients")?, tree("client_hints")?);
         let (remembered, rings) = (tree("remembered")?, tree("rings")?);
+        let (messages, due) = (tree("messages")?, tree("due")?);
         let durability = Durability::start(database, path)
             .map_err(|source| OpenError::Sync { path: path.to_owned(), source })?;
-        Ok(Self { grants, owners, ends, clients, client_hints, remembered, rings, durability })
+        Ok(Self {
+            grants,
+            owners,
+            ends,
+            clients,
+            client_hints,
+            remembered,
+            rings,
+            messages,
+            due,
+            durability,
+        })
     }
 
     /// Closes the folder, and says whether all that was written is on the disk.

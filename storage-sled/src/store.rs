@@ -76,7 +76,7 @@ impl Sled {
 
     /// Does something with the records, and answers after everything that the answer rests on is on
     /// the disk.
-    async fn run<T>(
+    pub(crate) async fn run<T>(
         &self,
         work: impl FnOnce(&Records) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {

@@ -18,3 +18,4 @@ impl Backend for Folder {
 }
 
 grantor::store_conformance!(Folder);
+grantor::outbox_conformance!(Folder);

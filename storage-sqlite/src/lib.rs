@@ -15,6 +15,7 @@
 //! put it on a network file system: WAL needs shared memory.
 
 mod database;
+mod outbox;
 mod schema;
 mod store;
 

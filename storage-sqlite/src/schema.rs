@@ -3,7 +3,7 @@
 use crate::database::Schema;
 
 /// A released migration is never changed: append the next.
-pub(crate) const SCHEMA: Schema = Schema { application_id: 0x4752_4e54, migrations: &[V1] };
+pub(crate) const SCHEMA: Schema = Schema { application_id: 0x4752_4e54, migrations: &[V1, V2] };
 
 const V1: &str = "
 CREATE TABLE grants (
@@ -54,4 +54,15 @@ CREATE TABLE rings (
     version INTEGER NOT NULL,
     sealed  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const V2: &str = "
+-- Messages to applications that wait to be delivered.
+CREATE TABLE outbox (
+    id     TEXT PRIMARY KEY,
+    issuer TEXT NOT NULL,
+    due_at INTEGER NOT NULL,
+    record TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_by_due ON outbox (issuer, due_at);
 ";

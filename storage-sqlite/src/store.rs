@@ -38,14 +38,14 @@ impl Sqlite {
         self.write(|_| Ok(())).await
     }
 
-    async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.0.write(job).await.map_err(StoreError::from)
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -55,7 +55,7 @@ impl Sqlite {
 
 /// Why a job failed, on the way to the opaque [`StoreError`].
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     Write(WriteError),
     Record(StoreError),
 }

@@ -18,3 +18,4 @@ impl Backend for File {
 }
 
 grantor::store_conformance!(File);
+grantor::outbox_conformance!(File);

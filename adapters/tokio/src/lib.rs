@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use grantor::{AuthorizationServer, Failure, Request, Response};
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 /// How long a client may take to send a request's headers, to stay idle between requests, and to agree on
@@ -44,7 +45,43 @@ pub async fn answer<E>(
 
 /// Rotates keys and purges ended grants whenever the server says that it is due. It never returns: run
 /// it beside the host, and drop it with the host.
+///
+/// Beside that it tells applications of sessions that have ended, where the server has an outbox: many at a time, so
+/// that one that hangs delays no other.
 pub async fn maintain(server: AuthorizationServer) {
+    // Dropped with this future.
+    let mut beside = JoinSet::new();
+    beside.spawn(deliver(server.clone()));
+    keep(server).await;
+}
+
+/// How many messages are on their way at the same time.
+const PARALLEL: usize = 64;
+/// How often the outbox is looked at. What this process writes into it waits no longer, either.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+async fn deliver(server: AuthorizationServer) {
+    if !server.tells_of_logout() {
+        return;
+    }
+    // Dropped with this future; what was on its way then is delivered by the next process.
+    let mut running = JoinSet::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        // A store that is away is asked again.
+        let due = server.due_deliveries(PARALLEL - running.len()).await.unwrap_or_default();
+        for delivery in due {
+            // What fails is told by its event, and tried again.
+            running.spawn(async move { drop(delivery.deliver().await) });
+        }
+        match running.len() {
+            PARALLEL.. => drop(running.join_next().await),
+            _ => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+async fn keep(server: AuthorizationServer) {
     loop {
         // A store that is away now is asked again; requests fail closed meanwhile.
         // One that panics in a hook of the host is no reason never to rotate keys again.

@@ -83,7 +83,10 @@ fn by_secret(
 ) -> Result<Map<String, Value>, Misdeed> {
     for entry in secrets.iter().filter(|entry| entry.is_live(call.now)) {
         let Some(sealed) = &entry.sealed else { continue };
-        let secret = call.server.keys().open_secret(&client.client_id, sealed)?;
+        let opened = call.server.keys().open_secret(&client.client_id, sealed);
+        let secret = opened.map_err(|_| {
+            Misdeed::ClientAssertion("its sealed secret does not open with this master key")
+        })?;
         if let Some(claims) = jws.verify_shared(&secret) {
             return Ok(claims);
         }

@@ -66,7 +66,13 @@ pub(super) fn check(client: &Client) -> Result<(), RegistryError> {
         return invalid("token_endpoint_auth_method", "it is not for clients with a secret");
     }
     check_keys(client)?;
+    if client.authentication.is_by_shared_secret()
+        && client.token_endpoint_auth_signing_alg.is_some()
+    {
+        return invalid("token_endpoint_auth_signing_alg", "client_secret_jwt is signed by HS256");
+    }
     check_sector(client)?;
+    check_logout(client)?;
     check_localized(client)?;
     for (field, names) in [("audiences", &client.audiences), ("resources", &client.resources)] {
         let sound = |name: &String| {
@@ -126,6 +132,16 @@ fn check_response_types(client: &Client) -> Result<(), RegistryError> {
             format!("{:?} needs {}", one.as_str(), needed.join(" and ")),
         );
     }
+    // Tokens must not travel in the clear (OpenID Connect Dynamic Client Registration section 2, application_type).
+    let is_implicit = types.iter().any(|one| one.is_implicit());
+    let in_the_clear = |uri: &&String| !uri.starts_with("https://");
+    if let Some(uri) = client.redirect_uris.iter().find(in_the_clear)
+        && is_implicit
+        && !client.native
+    {
+        let why = format!("{uri:?}: a web application that gets tokens there must use https");
+        return invalid("redirect_uris", why);
+    }
     for (grant_type, has_one) in [
         (GrantType::AuthorizationCode, types.iter().any(|one| one.has_code())),
         (GrantType::Implicit, types.iter().any(|one| one.is_implicit())),
@@ -153,6 +169,26 @@ fn check_sector(client: &Client) -> Result<(), RegistryError> {
     if client.subject_type == SubjectType::Pairwise && client.sector().is_none() {
         let why = "it has redirect URIs of several hosts: it needs a sector_identifier_uri";
         return invalid("subject_type", why);
+    }
+    Ok(())
+}
+
+/// Where it is told that a session has ended.
+fn check_logout(client: &Client) -> Result<(), RegistryError> {
+    for (field, uri) in [
+        ("backchannel_logout_uri", &client.backchannel_logout_uri),
+        ("frontchannel_logout_uri", &client.frontchannel_logout_uri),
+    ] {
+        if let Some(Err(why)) = uri.as_ref().map(|uri| check_redirect_uri(uri, false)) {
+            return invalid(field, why);
+        }
+    }
+    // Signing out must not open pages of others (OpenID Connect Front-Channel Logout section 2).
+    let origin = |uri: &String| Url::parse(uri).ok().map(|url| url.origin());
+    if let Some(page) = &client.frontchannel_logout_uri
+        && !client.redirect_uris.iter().any(|uri| origin(uri) == origin(page))
+    {
+        return invalid("frontchannel_logout_uri", "it must be of the origin of a redirect URI");
     }
     Ok(())
 }

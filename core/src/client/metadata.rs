@@ -90,6 +90,12 @@ pub(crate) fn read(metadata: &Map<String, Value>, client_id: &str, known: &Scope
     client.policy_uri = fields.text("policy_uri")?;
     client.tos_uri = fields.text("tos_uri")?;
     client.initiate_login_uri = fields.text("initiate_login_uri")?;
+    client.backchannel_logout_uri = fields.text("backchannel_logout_uri")?;
+    client.backchannel_logout_session_required =
+        fields.flag("backchannel_logout_session_required")?.unwrap_or(false);
+    client.frontchannel_logout_uri = fields.text("frontchannel_logout_uri")?;
+    client.frontchannel_logout_session_required =
+        fields.flag("frontchannel_logout_session_required")?.unwrap_or(false);
     for encrypted in [
         "id_token_encrypted_response_alg",
         "userinfo_encrypted_response_alg",
@@ -267,6 +273,10 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
         "policy_uri": client.policy_uri,
         "tos_uri": client.tos_uri,
         "initiate_login_uri": client.initiate_login_uri,
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "backchannel_logout_session_required": client.backchannel_logout_session_required,
+        "frontchannel_logout_uri": client.frontchannel_logout_uri,
+        "frontchannel_logout_session_required": client.frontchannel_logout_session_required,
     });
     let Value::Object(mut metadata) = metadata else { return Map::new() };
     for (tag, localized) in &client.localized {

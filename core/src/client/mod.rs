@@ -52,6 +52,16 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Where people may be sent after they signed out, byte for byte.
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session has ended (OpenID Connect Back-Channel Logout section 2.2): an https URL, which
+    /// the server calls.
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it must be told which session. It always is.
+    pub backchannel_logout_session_required: bool,
+    /// A page of its own that the person's browser opens in a frame when they sign out (OpenID Connect Front-Channel
+    /// Logout section 2), of the same origin as one of its redirect URIs.
+    pub frontchannel_logout_uri: Option<String>,
+    /// Whether that page must be told which session. It always is.
+    pub frontchannel_logout_session_required: bool,
     /// Which browser origins may read answers (CORS).
     pub allowed_origins: Vec<String>,
     /// How it may get tokens. Empty means not at all.
@@ -166,7 +176,7 @@ pub struct SecretEntry {
     /// Its digest.
     pub digest: SecretDigest,
     /// The secret itself, sealed with the master key, for a client that signs with it
-    /// ([`AuthMethod::SecretJwt`]). Nobody else's is kept.
+    /// ([`AuthMethod::SecretJwt`]). Nobody else's is kept: an update to another method forgets it.
     pub sealed: Option<SealedSecret>,
     /// When it stops to work; `None`: not before it is rotated out.
     pub expires_at: Option<Time>,
@@ -177,9 +187,14 @@ impl ClientAuthentication {
     pub(crate) fn is_by_assertion(&self) -> bool {
         match self {
             Self::None => false,
-            Self::Secret { method, .. } => *method == Some(AuthMethod::SecretJwt),
+            Self::Secret { .. } => self.is_by_shared_secret(),
             Self::PrivateKeyJwt => true,
         }
+    }
+
+    /// Whether it signs with its secret.
+    pub(crate) fn is_by_shared_secret(&self) -> bool {
+        matches!(self, Self::Secret { method: Some(AuthMethod::SecretJwt), .. })
     }
 }
 
@@ -249,6 +264,10 @@ impl Client {
             native: false,
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
+            frontchannel_logout_uri: None,
+            frontchannel_logout_session_required: false,
             allowed_origins: Vec::new(),
             grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
             response_types: vec![ResponseType::Code],
@@ -340,6 +359,11 @@ impl Client {
     pub fn may_get(&self, response_type: ResponseType) -> bool {
         self.response_types.contains(&response_type)
             && response_type.grant_types().all(|needed| self.may(needed))
+    }
+
+    /// Whether it wants to know when a session ends.
+    pub(crate) fn is_told_of_logout(&self) -> bool {
+        self.backchannel_logout_uri.is_some() || self.frontchannel_logout_uri.is_some()
     }
 
     /// Whether a person has to be asked at all.

@@ -60,6 +60,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The page that a browser opens in a frame when a person signs out.
+    pub(crate) fn validated_frontchannel_logout(&self) -> Option<ValidatedRedirect> {
+        self.frontchannel_logout_uri.clone().map(ValidatedRedirect)
+    }
+}
+
 impl ValidatedRedirect {
     /// The URI itself, as it is bound into a grant.
     pub(crate) fn as_str(&self) -> &str {
@@ -154,7 +161,19 @@ pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static
     if !url.username().is_empty() || url.password().is_some() || authority_has_at(uri) {
         return Err("it must not contain a user name or password");
     }
-    let response_parameters = ["code", "state", "iss", "error", "response"];
+    let response_parameters = [
+        "code",
+        "state",
+        "iss",
+        "error",
+        "error_description",
+        "response",
+        "access_token",
+        "id_token",
+        "token_type",
+        "expires_in",
+        "sid",
+    ];
     if url.query_pairs().any(|(name, _)| response_parameters.contains(&&*name)) {
         return Err("its query carries a parameter of the response");
     }

@@ -30,13 +30,22 @@ impl Client {
         if let Some(uri) = &self.sector_identifier_uri {
             return web(uri).and_then(host);
         }
-        let elsewhere = self.redirect_uris.iter().filter_map(web).filter(|url| !is_loopback(url));
-        let hosts: BTreeSet<String> = elsewhere.filter_map(host).collect();
-        match hosts.len() {
-            0 => Some(self.client_id.clone()),
-            1 => hosts.into_iter().next(),
+        // One that could be answered elsewhere too would see what only that host's applications may.
+        let hosts: BTreeSet<Option<String>> = self
+            .redirect_uris
+            .iter()
+            .map(|uri| web(uri).filter(|url| !is_loopback(url)).and_then(host))
+            .collect();
+        match (hosts.len(), hosts.into_iter().next().flatten()) {
+            (0 | 1, None) => Some(self.shared_with_nobody()),
+            (1, Some(host)) => Some(host),
             _ => None,
         }
+    }
+
+    /// A sector that no host is: no host has a colon in it.
+    fn shared_with_nobody(&self) -> String {
+        format!("client:{}", self.client_id)
     }
 
     /// Which identifiers it sees: the sector of a pairwise client.
@@ -44,7 +53,9 @@ impl Client {
         match self.subject_type {
             SubjectType::Public => None,
             // Should it have become unclear, the client shares them with nobody.
-            SubjectType::Pairwise => Some(self.sector().unwrap_or_else(|| self.client_id.clone())),
+            SubjectType::Pairwise => {
+                Some(self.sector().unwrap_or_else(|| self.shared_with_nobody()))
+            }
         }
     }
 }

@@ -362,6 +362,11 @@ impl AuthorizationRequest {
         }
         let requested = scope(parameters, client)
             .map_err(|description| refuse("invalid_scope", description))?;
+        // There is nothing to be offline with (OpenID Connect Core section 11).
+        let requested = match response_type.has_code() {
+            true => requested,
+            false => requested.filter(|token| token != "offline_access"),
+        };
         if response_type.has_id_token() && !requested.contains("openid") {
             return Err(refuse("invalid_scope", "an id_token needs the scope openid"));
         }

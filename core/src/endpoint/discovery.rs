@@ -70,6 +70,19 @@ fn metadata(server: &AuthorizationServer) -> Value {
         ("end_session_endpoint", path::END_SESSION, server.logout_page().is_some()),
         ("registration_endpoint", path::REGISTER, server.registration().is_some()),
     ];
+    let told = server.tells_of_logout();
+    let in_frames = server.logout_page().is_some();
+    let logout = [
+        ("backchannel_logout_supported", told),
+        ("backchannel_logout_session_supported", told),
+        ("frontchannel_logout_supported", in_frames),
+        ("frontchannel_logout_session_supported", in_frames),
+    ];
+    for (name, is_there) in logout {
+        if let (true, Some(members)) = (is_there, metadata.as_object_mut()) {
+            members.insert(name.to_owned(), true.into());
+        }
+    }
     for (name, path, is_there) in optional {
         if let (true, Some(members)) = (is_there, metadata.as_object_mut()) {
             members.insert(name.to_owned(), at(path).into());

@@ -8,7 +8,7 @@ use super::userinfo::bearer;
 use crate::client::authentication::limit;
 use crate::client::metadata::{self, Wrong};
 use crate::client::registry::just_after;
-use crate::client::{Client, ClientAuthentication, CreatedClient, RegistryError};
+use crate::client::{Client, ClientAuthentication, CreatedClient, RegistryError, SubjectType};
 use crate::env::Time;
 use crate::error::Misdeed;
 use crate::http::{Method, Response};
@@ -50,7 +50,8 @@ async fn register(call: &Call<'_>, registration: &dyn Registration) -> Result<Re
     let client_id = Secret::generate("", environment)?;
     let known = &call.server.policy().scopes;
     let mut client = metadata::read(&wanted, client_id.expose(), known).map_err(refused)?;
-    // First what nobody may be, so that a token that is good once is not spent on it.
+    // First what nobody may be, so that a token that is good once is not spent on it. Only what has to be fetched is
+    // asked about later: strangers cause no calls.
     call.server.clients().check(&client).map_err(misdeed)?;
     let token = bearer(call.request)?;
     let request = RegistrationRequest {
@@ -144,6 +145,10 @@ fn keep(
             true => registered.valid_from,
             false => just_after(now),
         };
+    // Nor is a person's own name, where an operator has kept it from it.
+    if registered.subject_type == SubjectType::Pairwise {
+        client.subject_type = SubjectType::Pairwise;
+    }
     *client = Client {
         native: registered.native,
         version: registered.version,

@@ -24,6 +24,18 @@ pub(super) async fn answer(
 ) -> Result<Response, Misdeed> {
     let now = server.now();
     let wanted = request.response_type;
+    // The grant may have been made a moment ago, by the first of two tabs: what was taken from the client since is not
+    // in new tokens.
+    let scope = grant.scope.intersection(&client.scope).intersection(&request.scope);
+    if wanted.is_implicit() {
+        let subject = Some((grant.subject.as_str(), grant.approved_at));
+        let client = server.client_store().find(server.issuer(), &client.client_id).await?;
+        let allowed = server.still_allowed(client, subject, grant.approved_at).await?;
+        if allowed.is_err() || !request.is_answered_by(&scope) {
+            let why = "what was granted is not allowed any more";
+            return Ok(request.redirect.error(server, "access_denied", why));
+        }
+    }
     let mut parameters: Vec<(&str, String)> = Vec::new();
     let mut code = None;
     if wanted.has_code() {
@@ -36,19 +48,19 @@ pub(super) async fn answer(
     let mut access_token = None;
     if wanted.has_token() {
         let extra = server.subjects().token_claims(&grant.subject).await?;
-        let order = access_token::Order { client, grant: Some(grant), scope: &grant.scope, extra };
+        let order = access_token::Order { client, grant: Some(grant), scope: &scope, extra };
         let minted = access_token::mint(server, order, now).await?;
         parameters.push(("access_token", minted.token.expose().to_owned()));
         parameters.push(("token_type", "Bearer".to_owned()));
         parameters.push(("expires_in", minted.expires_in.to_string()));
-        parameters.push(("scope", grant.scope.to_string()));
+        parameters.push(("scope", scope.to_string()));
         access_token = Some(minted.token);
     }
     if wanted.has_id_token() {
         let order = id_token::Order {
             grant,
             client,
-            scope: &grant.scope,
+            scope: &scope,
             code: code.as_ref(),
             access_token: access_token.as_ref(),
             first: true,

@@ -22,6 +22,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -46,6 +47,9 @@ pub(crate) mod ticket;
 
 use ticket::{Purpose, Ticket};
 
+/// For how long the applications of a session are remembered at most.
+const NOTED: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Who is signed in at the host, and since when.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -60,16 +64,19 @@ pub struct Session {
     pub acr: Option<String>,
     /// How they proved it (RFC 8176), such as `pwd`.
     pub amr: Vec<String>,
+    /// When the session ends at the latest. Until then the applications in it are remembered, to be told of its
+    /// end; without it for as long as their tokens live.
+    pub expires_at: Option<Time>,
 }
 
 impl Session {
     /// A session of a subject.
     pub fn new(subject: impl Into<String>, id: impl Into<String>, auth_time: Time) -> Self {
         let (subject, id) = (subject.into(), id.into());
-        Self { subject, id, auth_time, acr: None, amr: Vec::new() }
+        Self { subject, id, auth_time, acr: None, amr: Vec::new(), expires_at: None }
     }
 
-    /// The session id that tokens carry: a hash, so that it is never the host's cookie.
+    /// The session id that tokens carry: a hash, so that it is never the host's cookie. Pairwise clients get another.
     #[must_use]
     pub fn sid(&self, server: &AuthorizationServer) -> String {
         let mut hash = Sha256::new();
@@ -255,6 +262,7 @@ impl Interaction {
         }
         if ask == Ask::Never || ask == Ask::AsRegistered && !self.client.asks_for_consent() {
             let scope = self.request.scope.clone();
+            let session = Box::new(session);
             let consent = Consent { interaction: self, session, remembered: None };
             return Ok(Next::Done(consent.grant(&scope, false).await?));
         }
@@ -269,6 +277,7 @@ impl Interaction {
         let remembered = remembered.filter(|_| ask != Ask::Always);
         let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
         let asked_for = self.request.prompt.contains(&Prompt::Consent);
+        let session = Box::new(session);
         let consent = Consent { interaction: self, session, remembered };
         if covered && !asked_for {
             return Ok(Next::Done(consent.grant_remembered().await?));
@@ -425,7 +434,7 @@ impl Pending {
 #[derive(Debug)]
 pub struct Consent {
     interaction: Interaction,
-    session: Session,
+    session: Box<Session>,
     remembered: Option<Remembered>,
 }
 
@@ -476,7 +485,7 @@ impl Consent {
     }
 
     /// The person allows `scope`. What they granted before stays granted; nothing is granted that
-    /// was not asked for. Approving one request twice answers the same redirect, until its code is
+    /// was not asked for. Approving one request twice answers the same code (and fresh tokens, where the request asks for some), until it is
     /// spent; then the browser is sent through the request anew.
     ///
     /// # Errors
@@ -631,6 +640,11 @@ impl Consent {
             None => code_expires_at
                 .plus(policy.access_token_lifetime(client).max(policy.id_token_lifetime(client))),
         };
+        // A grant that is not refreshed stays only as a note that the application is part of the session: its
+        // tokens have ends of their own.
+        let noted_until = self.session.expires_at.filter(|_| client.is_told_of_logout());
+        let noted_until = noted_until.filter(|_| refresh_idle.is_none());
+        let expires_at = expires_at.max(noted_until.unwrap_or(expires_at).min(now.plus(NOTED)));
         let claims = request.claims.within(scope);
         Grant {
             id: GrantId::of_handle(server.issuer(), handle),

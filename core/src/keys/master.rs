@@ -73,7 +73,9 @@ impl MasterKey {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let (nonce, sealed) = match sealed.split_first() {
-            Some((&SEALED_VERSION, rest)) => rest.split_at_checked(12).ok_or(KeyError::Damaged)?,
+            Some((&(FIRST_VERSION | SEALED_VERSION), rest)) => {
+                rest.split_at_checked(12).ok_or(KeyError::Damaged)?
+            }
             _ => return Err(KeyError::Damaged),
         };
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Damaged)?;
@@ -89,7 +91,9 @@ impl MasterKey {
     }
 }
 
-const SEALED_VERSION: u8 = 1;
+/// A release that does not know the salt of a ring must not write one back without it.
+const SEALED_VERSION: u8 = 2;
+const FIRST_VERSION: u8 = 1;
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    ClientStore, Inserted, KeyStore, Owner, Remembered, SealedRing, StoreError, TokenStore,
+    ClientStore, Inserted, KeyStore, Message, Outbox, Owner, Remembered, SealedRing, StoreError,
+    TokenStore,
 };
 use crate::client::Client;
 use crate::env::Time;
@@ -23,6 +24,7 @@ struct Tables {
     grants: BTreeMap<GrantId, Grant>,
     remembered: BTreeMap<(Issuer, String, String), Remembered>,
     rings: BTreeMap<Issuer, SealedRing>,
+    outbox: BTreeMap<String, Message>,
 }
 
 /// A client's place, which outlives the client: ids are never used again.
@@ -283,6 +285,63 @@ impl TokenStore for Memory {
 }
 
 #[async_trait]
+impl Outbox for Memory {
+    async fn add(&self, messages: Vec<Message>) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        for message in messages {
+            tables.outbox.entry(message.id.clone()).or_insert(message);
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        issuer: &Issuer,
+        now: Time,
+        until: Time,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut tables = self.tables();
+        let due = tables.outbox.values_mut().filter(|m| m.issuer == *issuer && m.due_at <= now);
+        let mut due: Vec<&mut Message> = due.collect();
+        due.sort_by_key(|message| message.due_at);
+        due.truncate(limit);
+        for message in &mut due {
+            message.due_at = until;
+            message.attempts += 1;
+        }
+        Ok(due.into_iter().map(|message| message.clone()).collect())
+    }
+
+    async fn list(
+        &self,
+        issuer: &Issuer,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let tables = self.tables();
+        let messages = tables.outbox.values().filter(|message| {
+            message.issuer == *issuer && after.is_none_or(|after| message.id.as_str() > after)
+        });
+        Ok(messages.take(limit).cloned().collect())
+    }
+
+    async fn settle(&self, id: &str, next: Option<Time>) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        Ok(match next {
+            None => tables.outbox.remove(id).is_some(),
+            Some(at) => match tables.outbox.get_mut(id) {
+                Some(message) => {
+                    message.due_at = at;
+                    true
+                }
+                None => false,
+            },
+        })
+    }
+}
+
+#[async_trait]
 impl KeyStore for Memory {
     async fn load(&self, issuer: &Issuer) -> Result<Option<SealedRing>, StoreError> {
         Ok(self.tables().rings.get(issuer).cloned())
@@ -322,4 +381,9 @@ mod tests {
     }
 
     crate::store_conformance!(InMemory);
+    mod outbox {
+        use super::*;
+
+        crate::outbox_conformance!(InMemory);
+    }
 }

@@ -20,11 +20,13 @@ use crate::scope::Scope;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+mod outbox;
 #[cfg(all(test, feature = "conformance"))]
 mod planted;
 pub mod record;
 
 pub use memory::Memory;
+pub use outbox::{Message, Outbox};
 
 /// A store that could not do its work: an I/O error, a lost connection, an overload.
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{Message, StoreError};
 use crate::client::{
     AuthMethod, Client, ClientAuthentication, GrantType, Localized, ResponseType, SecretEntry,
     SubjectType,
@@ -23,6 +23,8 @@ use crate::secret::{SealedSecret, SecretDigest};
 use crate::token::claims_request::ClaimsByName;
 
 const VERSION: u8 = 1;
+/// A client that an earlier release would take for another: it knows only identifiers that all clients share.
+const VERSION_OF_PAIRWISE: u8 = 2;
 
 /// A record that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +162,49 @@ fn grant(text: &str) -> Result<Grant, RecordError> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct MessageRecord {
+    v: u8,
+    id: String,
+    issuer: String,
+    client_id: String,
+    subject: String,
+    sid: String,
+    created_at: Time,
+    due_at: Time,
+    attempts: u32,
+}
+
+/// Writes a message.
+///
+/// # Errors
+/// When it cannot be serialized.
+pub fn write_message(message: &Message) -> Result<String, StoreError> {
+    let record = MessageRecord {
+        v: VERSION,
+        id: message.id.clone(),
+        issuer: message.issuer.as_str().to_owned(),
+        client_id: message.client_id.clone(),
+        subject: message.subject.clone(),
+        sid: message.sid.clone(),
+        created_at: message.created_at,
+        due_at: message.due_at,
+        attempts: message.attempts,
+    };
+    Ok(serde_json::to_string(&record).map_err(RecordError::from)?)
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// When the text is not a message of a version that this release knows.
+pub fn read_message(text: &str) -> Result<Message, StoreError> {
+    let record: MessageRecord = read(text)?;
+    let issuer = Issuer::new(&record.issuer).map_err(|_| RecordError::Field("issuer"))?;
+    let MessageRecord { id, client_id, subject, sid, created_at, due_at, attempts, .. } = record;
+    Ok(Message { id, issuer, client_id, subject, sid, created_at, due_at, attempts })
+}
+
+#[derive(Serialize, Deserialize)]
 struct ClientRecord {
     v: u8,
     client_id: String,
@@ -227,6 +272,14 @@ struct ClientRecord {
     #[serde(default)]
     sector_identifier_uri: Option<String>,
     #[serde(default)]
+    backchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    backchannel_logout_session_required: bool,
+    #[serde(default)]
+    frontchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    frontchannel_logout_session_required: bool,
+    #[serde(default)]
     localized: BTreeMap<String, LocalizedRecord>,
     created_at: Time,
     updated_at: Time,
@@ -266,7 +319,10 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
     };
     let alg = |alg: Option<Algorithm>| alg.map(|alg| alg.as_str().to_owned());
     let record = ClientRecord {
-        v: VERSION,
+        v: match client.subject_type {
+            SubjectType::Public => VERSION,
+            SubjectType::Pairwise => VERSION_OF_PAIRWISE,
+        },
         client_id: client.client_id.clone(),
         version: client.version,
         tenant: client.tenant.clone(),
@@ -322,6 +378,10 @@ pub fn write_client(client: &Client) -> Result<String, StoreError> {
         tos_uri: client.tos_uri.clone(),
         subject_type: Some(client.subject_type.as_str().to_owned()),
         sector_identifier_uri: client.sector_identifier_uri.clone(),
+        backchannel_logout_uri: client.backchannel_logout_uri.clone(),
+        backchannel_logout_session_required: client.backchannel_logout_session_required,
+        frontchannel_logout_uri: client.frontchannel_logout_uri.clone(),
+        frontchannel_logout_session_required: client.frontchannel_logout_session_required,
         localized: client
             .localized
             .iter()
@@ -416,6 +476,10 @@ fn client(text: &str) -> Result<Client, RecordError> {
             None => SubjectType::Public,
         },
         sector_identifier_uri: record.sector_identifier_uri,
+        backchannel_logout_uri: record.backchannel_logout_uri,
+        backchannel_logout_session_required: record.backchannel_logout_session_required,
+        frontchannel_logout_uri: record.frontchannel_logout_uri,
+        frontchannel_logout_session_required: record.frontchannel_logout_session_required,
         localized: record.localized.into_iter().map(|(tag, one)| (tag, one.into())).collect(),
         created_at: record.created_at,
         updated_at: record.updated_at,
@@ -458,7 +522,7 @@ fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, RecordError> {
         v: u8,
     }
     match serde_json::from_str::<Versioned>(text)?.v {
-        VERSION => Ok(serde_json::from_str(text)?),
+        VERSION | VERSION_OF_PAIRWISE => Ok(serde_json::from_str(text)?),
         other => Err(RecordError::Version(other)),
     }
 }

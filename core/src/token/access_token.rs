@@ -38,7 +38,8 @@ pub struct AccessToken {
     pub audience: Vec<String>,
     /// When it ends.
     pub expires_at: Time,
-    /// All claims, among them the ones that the host added.
+    /// All claims as they stand in the token, among them the ones that the host added. `sub` and `sid` are as the
+    /// client knows them.
     pub claims: Claims,
 }
 

@@ -58,16 +58,31 @@ impl ClientKey {
     }
 }
 
+/// Where a form went, and what was in it.
+pub(crate) type PostedForm = (String, Vec<(String, String)>);
+
 /// What stands where in the network. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Network {
     documents: Arc<Mutex<HashMap<String, String>>>,
+    /// Who takes forms, and with which status they answer.
+    receivers: Arc<Mutex<HashMap<String, u16>>>,
+    forms: Arc<Mutex<Vec<PostedForm>>>,
     calls: Arc<AtomicU64>,
 }
 
 impl Network {
     pub(crate) fn publish(&self, url: &str, body: impl Into<String>) {
         self.documents.lock().unwrap().insert(url.to_owned(), body.into());
+    }
+
+    pub(crate) fn take_forms(&self, url: &str, status: u16) {
+        self.receivers.lock().unwrap().insert(url.to_owned(), status);
+    }
+
+    /// The forms that came.
+    pub(crate) fn forms(&self) -> Vec<PostedForm> {
+        self.forms.lock().unwrap().clone()
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -91,10 +106,14 @@ impl Fetch for Network {
     async fn post(
         &self,
         url: &str,
-        _: &[(&str, &str)],
+        form: &[(&str, &str)],
         _: Option<&Secret>,
         _: usize,
     ) -> Result<Document, FetchError> {
-        Err(FetchError::new(url, "nobody takes forms"))
+        let status = self.receivers.lock().unwrap().get(url).copied();
+        let status = status.ok_or_else(|| FetchError::new(url, "nobody takes forms"))?;
+        let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.forms.lock().unwrap().push((url.to_owned(), form.collect()));
+        Ok(Document { status, content_type: String::new(), body: Vec::new() })
     }
 }

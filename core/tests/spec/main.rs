@@ -25,6 +25,7 @@ mod oidc_implicit;
 mod oidc_logout;
 mod oidc_pairwise;
 mod oidc_requests;
+mod oidc_session_end;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use grantor::{GrantType, Guard, Next, Policy, Request, Response, ResponseType, Scope};
+use grantor::{GrantType, Guard, Next, Policy, Request, Response, ResponseType, Scope, Session};
 use pollster::block_on;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -288,4 +288,49 @@ fn records_of_earlier_releases_are_clients_of_the_code_flow() {
     record.as_object_mut().unwrap().remove("response_types").unwrap();
     let read = read_client(&record.to_string()).unwrap();
     assert_eq!(read.response_types, [ResponseType::Code]);
+}
+
+#[test]
+fn a_web_application_gets_tokens_over_https_alone() {
+    let world = implicit();
+    let with = |uri: &str, native: bool| {
+        let client = block_on(world.server.clients().find(SPA)).unwrap().unwrap();
+        let mut client = grantor::Client::clone(&client);
+        client.redirect_uris.push(uri.to_owned());
+        client.native = native;
+        block_on(world.server.clients().update(client)).map_err(|error| error.to_string())
+    };
+    let refused = with("http://localhost:3000/cb", false).unwrap_err();
+    assert!(refused.starts_with("redirect_uris") && refused.contains("https"), "{refused}");
+    assert!(with("http://127.0.0.1/cb", true).is_ok());
+}
+
+#[test]
+fn there_is_nothing_to_be_offline_with() {
+    let world = implicit();
+    let wish = [("scope", "openid offline_access")];
+    let response = asked(&world, "id_token token", &wish);
+    assert_eq!(parameter(&response, "scope").as_deref(), Some("openid"));
+}
+
+#[test]
+fn what_was_taken_away_since_is_not_in_the_tokens_of_a_second_tab() {
+    let world = implicit();
+    let wish = [("response_type", "id_token token"), ("nonce", "n")];
+    let ticket = world.ticket(SPA, &wish);
+    let session = world.session();
+    let approve = || match world.proceed(&ticket, Some(session.clone())) {
+        Next::Done(response) => response,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(parameter(&approve(), "scope").as_deref(), Some("openid profile email"));
+    world.change(SPA, |client| client.scope = Scope::parse("openid profile").unwrap());
+    assert_eq!(parameter(&approve(), "scope").as_deref(), Some("openid profile"));
+    // A barrier that moved past the first approval ends it, though the session is new.
+    world.pass(1);
+    let barrier = world.server.now();
+    world.people.set("ann", grantor::SubjectStatus::Active { valid_from: barrier });
+    let again = Session::new("ann", "session of ann", barrier);
+    let Next::Done(response) = world.proceed(&ticket, Some(again)) else { panic!() };
+    assert_redirected_in_fragment(&response, "access_denied");
 }

@@ -242,3 +242,39 @@ fn when_the_names_change_what_was_granted_under_the_old_ones_ends() {
     world.pass(1);
     assert_eq!(said(&world.tokens("p"), "id_token", "sub"), "ann");
 }
+
+#[test]
+fn nobody_joins_a_sector_that_can_be_answered_elsewhere_too() {
+    let (world, _) = world();
+    for elsewhere in ["http://localhost:7777/cb", "https://localhost/cb", ELSEWHERE] {
+        let mut client = pairwise("joins", CALLBACK);
+        client.redirect_uris.push(elsewhere.to_owned());
+        let error = register(&world, client).unwrap_err();
+        assert!(error.contains("needs a sector_identifier_uri"), "{elsewhere}: {error}");
+    }
+    let mut native = pairwise("joins", CALLBACK);
+    native.native = true;
+    native.redirect_uris.push("com.evil.app:/cb".to_owned());
+    assert!(register(&world, native).is_err());
+    // A host that is called like the client without one.
+    let mut app = pairwise("app", "http://127.0.0.1/cb");
+    app.native = true;
+    register(&world, app).unwrap();
+    register(&world, pairwise("web", "https://app/cb")).unwrap();
+    let apps = said(&tokens(&world, "app", "http://127.0.0.1/cb"), "id_token", "sub");
+    assert_ne!(apps, said(&tokens(&world, "web", "https://app/cb"), "id_token", "sub"));
+}
+
+#[test]
+fn a_release_that_knows_no_pairwise_names_reads_neither_such_clients_nor_their_ring() {
+    use grantor::store::record::write_client;
+    let (world, _) = world();
+    register(&world, pairwise("p", CALLBACK)).unwrap();
+    let version = |id: &str| {
+        let client = block_on(world.server.clients().find(id)).unwrap().unwrap();
+        let record: Value = serde_json::from_str(&write_client(&client).unwrap()).unwrap();
+        record["v"].clone()
+    };
+    assert_eq!((version("p"), version(SPA)), (json!(2), json!(1)));
+    assert_eq!(world.ring().first(), Some(&2));
+}

@@ -539,7 +539,7 @@ fn a_secret_is_rotated_with_an_overlap_and_kept_sealed_for_this_client_alone() {
     let now = world.server.now().secs();
     let claims = json!({"iss": WEB, "sub": WEB, "aud": ISSUER, "exp": now + 60, "jti": "e"});
     let stolen = shared(new.expose(), &json!({"alg": "HS256"}), &claims);
-    assert_error(&present(&world, &stolen), 503, "server_error");
+    assert_error(&present(&world, &stolen), 401, "invalid_client");
 }
 
 #[test]
@@ -552,4 +552,30 @@ fn a_client_of_which_only_a_digest_is_kept_cannot_begin_to_sign() {
     }
     let refused = block_on(world.server.clients().update(client)).unwrap_err().to_string();
     assert!(refused.contains("register a new client"), "{refused}");
+}
+
+#[test]
+fn a_secret_that_does_not_sign_any_more_is_not_kept() {
+    let world = World::new();
+    let _ = with_secret(&world);
+    let sealed = |world: &World| {
+        let client = block_on(world.server.clients().find(KEYED)).unwrap().unwrap();
+        let ClientAuthentication::Secret { secrets, .. } = &client.authentication else { panic!() };
+        secrets.iter().filter(|entry| entry.sealed.is_some()).count()
+    };
+    assert_eq!(sealed(&world), 1);
+    world.change(KEYED, |client| {
+        let ClientAuthentication::Secret { method, .. } = &mut client.authentication else {
+            panic!()
+        };
+        *method = Some(AuthMethod::Basic);
+    });
+    assert_eq!(sealed(&world), 0);
+    // An algorithm that such a client cannot sign with would lock it out.
+    let world = World::new();
+    let _ = with_secret(&world);
+    let client = block_on(world.server.clients().find(KEYED)).unwrap().unwrap();
+    let mut client = Client::clone(&client);
+    client.token_endpoint_auth_signing_alg = Some(Algorithm::Rs256);
+    assert!(block_on(world.server.clients().update(client)).is_err());
 }

@@ -436,6 +436,21 @@ fn a_client_takes_nothing_back_that_an_operator_has_taken_from_it() {
 }
 
 #[test]
+fn a_client_that_an_operator_keeps_from_peoples_own_names_stays_so() {
+    let world = open();
+    let client = registered(&world, &web());
+    let (target, token) = management(&client);
+    world.change(&str_of(&client, "client_id"), |client| {
+        client.subject_type = grantor::SubjectType::Pairwise;
+    });
+    let mut metadata = web();
+    metadata["client_id"] = client["client_id"].clone();
+    metadata["subject_type"] = json!("public");
+    let changed = json_body(&call(&world, Method::Put, &target, &token, &metadata));
+    assert_eq!(changed["subject_type"], "pairwise");
+}
+
+#[test]
 fn a_client_whose_answers_go_elsewhere_is_another_one_to_its_people() {
     let world = open();
     let mut metadata = web();

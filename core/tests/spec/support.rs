@@ -482,6 +482,11 @@ impl World {
         block_on(TokenStore::insert(&self.memory, backup, None)).unwrap();
     }
 
+    /// The sealed ring, as it is stored.
+    pub(crate) fn ring(&self) -> Vec<u8> {
+        block_on(self.memory.load(self.server.issuer())).unwrap().unwrap().sealed
+    }
+
     /// Every grant of Ann's, as it is stored.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let owner = Owner::Subject(self.server.issuer().clone(), "ann".into());

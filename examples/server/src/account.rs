@@ -18,6 +18,7 @@ use crate::pages::{AccountView, ConsentView, SessionView, render, scopes_in_word
 use crate::passwords::check_new;
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
 use crate::session::SignedIn;
+use crate::session_end::end_one;
 use crate::sign_in::Wanted;
 
 /// `GET /account`
@@ -127,7 +128,7 @@ pub(crate) async fn change(
     }
     let changed = async {
         if let Some(id) = &form.session {
-            app.sessions.end_one(&me.user, id).await?;
+            end_one(&app, &me.user, id).await?;
         }
         if let Some(client_id) = &form.client_id {
             let withdrawn = app.server.withdraw(&me.user.id, client_id).await;

@@ -15,7 +15,8 @@ use crate::error::StoreFailed;
 /// The server's own tables, apart from the engine's.
 const SCHEMA: Schema = Schema {
     application_id: 0x4752_4e53,
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE settings (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -49,7 +50,12 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_user ON sessions (user_id);
 CREATE INDEX sessions_by_end ON sessions (expires_at);
-"],
+",
+        "
+-- By which name the engine knows a session, when it goes on under a new cookie.
+ALTER TABLE sessions ADD COLUMN engine_id TEXT;
+",
+    ],
 };
 
 /// The server's own tables.

@@ -10,6 +10,7 @@ use crate::error::StoreFailed;
 use crate::metrics;
 use crate::origin::Peer;
 use crate::session::SignedIn;
+use crate::session_end::sign_out;
 
 pub(crate) enum Refused {
     /// The account, the password, or both: nobody is told which.
@@ -38,9 +39,14 @@ pub(crate) async fn authenticate(
     let now = app.server.now();
     let user = check_password(app, email, password, peer).await?;
     tracing::info!(subject = user.id, "signed in");
-    // A session that the browser brought along ends: it may have been planted.
-    app.sessions.end(headers).await?;
-    Ok(app.sessions.open(user, peer, headers, now).await?)
+    // A session that the browser brought along ends: it may have been planted. Somebody else's ends for its
+    // applications, too.
+    let before = app.sessions.find(headers, now).await?;
+    match &before {
+        Some(before) if before.user.id != user.id => drop(sign_out(app, headers).await?),
+        _ => app.sessions.end(headers).await?,
+    }
+    Ok(app.sessions.open(user, peer, headers, now, before).await?)
 }
 
 /// Whose password this is. An unknown account, a wrong password and a disabled account take the same

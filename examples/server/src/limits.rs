@@ -73,7 +73,8 @@ pub(crate) struct ClientLimit {
 impl ClientLimit {
     pub(crate) fn new(registrations: u32) -> Self {
         let registrations = registrations.max(2);
-        let every = Duration::from_secs(3600) / registrations;
+        // Half of them are there at once, and the other half comes back within the hour.
+        let every = Duration::from_secs(2 * 3600) / registrations;
         Self {
             calls: Buckets::new(600, Duration::from_millis(100)),
             registrations: Buckets::new(registrations / 2, every),

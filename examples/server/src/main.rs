@@ -27,6 +27,7 @@ mod proxy;
 mod registration;
 mod replies;
 mod session;
+mod session_end;
 mod sign_in;
 mod sign_out;
 mod storage;

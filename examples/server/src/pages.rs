@@ -44,7 +44,12 @@ pub(crate) struct SignOut<'a> {
 
 #[derive(Template)]
 #[template(path = "signed_out.html")]
-pub(crate) struct SignedOut;
+pub(crate) struct SignedOut<'a> {
+    /// Pages of applications that sign the person out there.
+    pub(crate) frames: &'a [String],
+    /// Where the person goes on then.
+    pub(crate) next: Option<&'a str>,
+}
 
 #[derive(Template)]
 #[template(path = "account.html")]

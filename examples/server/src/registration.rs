@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use grantor::store::StoreError;
 use grantor::{
-    Client, OpenRegistration, Policy, Registration, RegistrationByToken, RegistrationDecision,
-    RegistrationRequest, Scope, Secret, SecretDigest,
+    Client, GrantType, OpenRegistration, Policy, Registration, RegistrationByToken,
+    RegistrationDecision, RegistrationRequest, Scope, Secret, SecretDigest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) organisation: Option<String>,
     /// Scopes that they may ask for beside OpenID Connect's.
     pub(crate) scopes: Vec<String>,
+    /// Whether they may have tokens in the authorization response, where the setting `implicit` is on.
+    pub(crate) implicit: bool,
     /// Whether those with a secret or a key need PKCE too. The others always do.
     pub(crate) require_pkce: bool,
     /// How many registrations there may be from one address in an hour; half of them at once.
@@ -36,6 +38,7 @@ impl Default for Settings {
             tokens: Vec::new(),
             organisation: None,
             scopes: Vec::new(),
+            implicit: false,
             require_pkce: true,
             per_hour: 60,
         }
@@ -92,8 +95,9 @@ impl Settings {
             Mode::Token => Box::new(RegistrationByToken { tokens: tokens.collect(), scope }),
         };
         let organisation = self.organisation.clone().unwrap_or_default();
-        let (accounts, require_pkce) = (accounts.clone(), self.require_pkce);
-        Some(Rules { how, accounts, organisation, require_pkce })
+        let accounts = accounts.clone();
+        let Self { implicit, require_pkce, .. } = *self;
+        Some(Rules { how, accounts, organisation, implicit, require_pkce })
     }
 }
 
@@ -102,6 +106,7 @@ pub(crate) struct Rules {
     how: Box<dyn Registration>,
     accounts: Accounts,
     organisation: String,
+    implicit: bool,
     require_pkce: bool,
 }
 
@@ -112,6 +117,10 @@ impl Registration for Rules {
         request: &RegistrationRequest<'_>,
         client: &mut Client,
     ) -> Result<RegistrationDecision, StoreError> {
+        if client.may(GrantType::Implicit) && !self.implicit {
+            let why = "tokens in the authorization response are for clients that an administrator registers";
+            return Ok(RegistrationDecision::Refused(why));
+        }
         let decision = self.how.decide(request, client).await?;
         if decision == RegistrationDecision::Admit && request.registered.is_none() {
             let found = self.accounts.organisation(&self.organisation).await;

@@ -53,6 +53,10 @@ pub(crate) struct Listed {
 pub(crate) struct SignedIn {
     pub(crate) user: User,
     pub(crate) auth_time: Time,
+    expires_at: Time,
+    /// By which name the engine knows it. It stays when its person signs in again, so that the applications of the
+    /// session are still those.
+    engine_id: String,
     token: Secret,
 }
 
@@ -64,13 +68,15 @@ impl Sessions {
     }
 
     /// Starts a session for a person who has just proved who they are. It always has a new id: an
-    /// id that somebody planted before the login is worth nothing.
+    /// id that somebody planted before the login is worth nothing. `before` is this browser's session until now, which
+    /// it goes on when it is the same person's.
     pub(crate) async fn open(
         &self,
         user: User,
         Peer(peer): Peer,
         headers: &HeaderMap,
         now: Time,
+        before: Option<SignedIn>,
     ) -> Result<SignedIn, StoreFailed> {
         let mut bytes = [0; 32];
         #[expect(clippy::expect_used, reason = "a predictable session is worse than none")]
@@ -81,6 +87,9 @@ impl Sessions {
         let (id, user_id) = (row_id(token.expose()), user.id.clone());
         let peer = peer.map(|peer| peer.to_string());
         let expires_at = now.plus(self.absolute);
+        let before = before.filter(|before| before.user.id == user.id);
+        let engine_id = before.map_or_else(|| engine_id(&id), |before| before.engine_id);
+        let kept = engine_id.clone();
         self.accounts
             .0
             .write(move |connection| {
@@ -89,14 +98,15 @@ impl Sessions {
                            (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT 20)";
                 connection.execute(sql, [now.millis()])?;
                 let sql = "INSERT INTO sessions
-                           (id, user_id, auth_time, last_seen, expires_at, user_agent, peer)
-                           VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)";
-                let row = params![id, user_id, now.millis(), expires_at.millis(), agent, peer];
+                           (id, user_id, auth_time, last_seen, expires_at, user_agent, peer, engine_id)
+                           VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7)";
+                let (from, until) = (now.millis(), expires_at.millis());
+                let row = params![id, user_id, from, until, agent, peer, kept];
                 connection.execute(sql, row)?;
                 Ok::<_, StoreFailed>(())
             })
             .await?;
-        Ok(SignedIn { user, auth_time: now, token })
+        Ok(SignedIn { user, auth_time: now, expires_at, engine_id, token })
     }
 
     /// The session of a request, if it has one that lives.
@@ -107,19 +117,22 @@ impl Sessions {
     ) -> Result<Option<SignedIn>, StoreFailed> {
         let Some(token) = cookie(headers) else { return Ok(None) };
         let id = row_id(token.expose());
-        let sql = "SELECT user_id, auth_time, last_seen, expires_at FROM sessions WHERE id = ?1";
+        let sql = "SELECT user_id, auth_time, last_seen, expires_at, engine_id
+                   FROM sessions WHERE id = ?1";
         let read = move |connection: &rusqlite::Connection| {
             let mut statement = connection.prepare_cached(sql)?;
             let row = statement.query_row([id], |row| {
                 let time = |at| Ok::<_, rusqlite::Error>(Time::from_millis(row.get(at)?));
-                Ok((row.get::<_, String>(0)?, time(1)?, time(2)?, time(3)?))
+                let engine_id = row.get::<_, Option<String>>(4)?;
+                Ok((row.get::<_, String>(0)?, time(1)?, time(2)?, time(3)?, engine_id))
             });
             Ok::<_, StoreFailed>(row.optional()?)
         };
-        let Some((user_id, auth_time, last_seen, expires_at)) = self.accounts.0.read(read).await?
-        else {
+        let found = self.accounts.0.read(read).await?;
+        let Some((user_id, auth_time, last_seen, expires_at, kept)) = found else {
             return Ok(None);
         };
+        let engine_id = kept.unwrap_or_else(|| engine_id(&id));
         if now >= expires_at || now >= last_seen.plus(self.idle) {
             return Ok(None);
         }
@@ -137,7 +150,7 @@ impl Sessions {
             };
             self.accounts.0.write(seen).await?;
         }
-        Ok(Some(SignedIn { user, auth_time, token }))
+        Ok(Some(SignedIn { user, auth_time, expires_at, engine_id, token }))
     }
 
     /// Ends the session of a request, if it has one.
@@ -178,6 +191,32 @@ impl Sessions {
                     })
                 })?;
                 Ok(listed.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// One of a person's sessions, as the engine sees it.
+    pub(crate) async fn one(
+        &self,
+        user: &User,
+        id: &str,
+    ) -> Result<Option<grantor::Session>, StoreFailed> {
+        let Some(id) = BASE64_URL_SAFE_NO_PAD.decode(id).ok().filter(|id| id.len() == 16) else {
+            return Ok(None);
+        };
+        let user_id = user.id.clone();
+        self.accounts
+            .0
+            .read(move |connection| {
+                let sql = "SELECT id, engine_id, auth_time FROM sessions
+                           WHERE user_id = ?1 AND substr(id, 1, 16) = ?2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let row = statement.query_row(params![user_id, id], |row| {
+                    let kept: Option<String> = row.get(1)?;
+                    let kept = kept.unwrap_or(engine_id(&row.get(0)?));
+                    Ok(grantor::Session::new(&user_id, kept, Time::from_millis(row.get(2)?)))
+                });
+                Ok(row.optional()?)
             })
             .await
     }
@@ -223,9 +262,8 @@ impl SignedIn {
 
     /// The session as the engine sees it.
     pub(crate) fn to_engine(&self) -> grantor::Session {
-        // The id that the engine gets is a hash already, and it hashes it again for `sid`.
-        let id = BASE64_URL_SAFE_NO_PAD.encode(row_id(self.token.expose()));
-        let mut session = grantor::Session::new(&self.user.id, id, self.auth_time);
+        let mut session = grantor::Session::new(&self.user.id, &self.engine_id, self.auth_time);
+        session.expires_at = Some(self.expires_at);
         session.amr = vec!["pwd".to_owned()];
         session.acr = Some(BY_PASSWORD.to_owned());
         session
@@ -244,6 +282,11 @@ impl SignedIn {
     pub(crate) fn is_csrf_token(&self, purpose: &str, presented: &str) -> bool {
         self.csrf_token(purpose).as_bytes().ct_eq(presented.as_bytes()).into()
     }
+}
+
+/// The id that the engine gets of a session that goes on none: a hash already, which it hashes again for `sid`.
+fn engine_id(row_id: &[u8; 32]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(row_id)
 }
 
 fn public_id(row_id: &[u8; 32]) -> String {

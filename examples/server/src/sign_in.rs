@@ -222,7 +222,8 @@ fn session_for(interaction: &Interaction, session: Option<&SignedIn>) -> Option<
 
 /// What a consent form decides on, for its token.
 fn decision_on(consent: &grantor::Consent) -> String {
-    let (name, destination) = (&consent.client().client_name, consent.destination());
+    let shown = consent.client().shown(consent.ui_locales());
+    let (name, destination) = (shown.client_name, consent.destination());
     format!("{} {} {destination} {name}", consent.ticket(), consent.scope())
 }
 

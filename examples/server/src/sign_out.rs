@@ -4,7 +4,7 @@ use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use grantor::Logout;
+use grantor::{Logout, SignedOut};
 use grantor_axum::Reply;
 use serde::Deserialize;
 
@@ -13,6 +13,7 @@ use crate::origin::is_foreign_form;
 use crate::pages::{self, ClientView, render};
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
 use crate::session::SignedIn;
+use crate::session_end::sign_out;
 use crate::sign_in::TicketQuery;
 
 #[derive(Deserialize)]
@@ -87,12 +88,18 @@ fn confirmation(session: &SignedIn, logout: Option<&Logout>) -> Reply {
 
 /// Ends the session and sends the person on.
 async fn end(app: &App, headers: &HeaderMap, logout: Option<Logout>) -> Response {
-    if let Err(error) = app.sessions.end(headers).await {
-        return unavailable(&error).into_response();
-    }
-    let onward = match logout.and_then(Logout::finish) {
-        Some(response) => Reply::from(response),
-        None => Reply::page(render(&pages::SignedOut)),
+    let SignedOut { frames, .. } = match sign_out(app, headers).await {
+        Ok(signed_out) => signed_out,
+        Err(error) => return unavailable(&error).into_response(),
     };
-    with_cookie(onward, &app.sessions.clear_cookie())
+    let onward = logout.and_then(Logout::finish);
+    let reply = match onward {
+        Some(response) if frames.is_empty() => Reply::from(response),
+        onward => {
+            let next = onward.as_ref().and_then(|response| response.get("location"));
+            let page = grantor::Response::page(render(&pages::SignedOut { frames: &frames, next }));
+            Reply::from(page.with_frames(frames.iter().map(String::as_str)))
+        }
+    };
+    with_cookie(reply, &app.sessions.clear_cookie())
 }

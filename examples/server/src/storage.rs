@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use grantor::Builder;
-use grantor::store::{ClientStore, KeyStore, StoreError, TokenStore};
+use grantor::store::{ClientStore, KeyStore, Outbox, StoreError, TokenStore};
 use grantor_sled::Sled;
 use grantor_sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,8 @@ impl Storage {
     /// Gives an engine its stores.
     pub(crate) fn serve(&self, builder: Builder) -> Builder {
         match self {
-            Storage::Sqlite(store) => builder.store(store.clone()),
-            Storage::Sled(store) => builder.store(store.clone()),
+            Storage::Sqlite(store) => builder.store(store.clone()).outbox(store.clone()),
+            Storage::Sled(store) => builder.store(store.clone()).outbox(store.clone()),
         }
     }
 
@@ -88,6 +88,13 @@ impl Storage {
     }
 
     pub(crate) fn clients(&self) -> &dyn ClientStore {
+        match self {
+            Storage::Sqlite(store) => store,
+            Storage::Sled(store) => store,
+        }
+    }
+
+    pub(crate) fn outbox(&self) -> &dyn Outbox {
         match self {
             Storage::Sqlite(store) => store,
             Storage::Sled(store) => store,

@@ -55,10 +55,16 @@ use crate::secret::{SealedSecret, Secret, SecretDigest};
 use crate::token::claims_request::ClaimsByName;
 
 mod histories;
+mod outbox;
 mod races;
 
 pub use histories::{
     random_histories_agree_with_the_machine, random_lives_agree_with_the_memory_store,
+};
+pub use outbox::{
+    a_claim_is_a_lease, a_message_is_added_once, a_settled_message_is_gone_or_due_later,
+    messages_are_listed_by_id, messages_come_back_as_they_went_in, racing_claims_share_nothing,
+    the_earliest_of_an_issuer_are_claimed_first,
 };
 use races::together;
 pub use races::{
@@ -84,6 +90,23 @@ pub trait Backend: Send + Sync + 'static {
 macro_rules! store_conformance {
     ($backend:ty) => {
         $crate::__each_promise!([$crate::__conformance_tests] $backend);
+    };
+}
+
+/// Expands to one `#[test]` for every promise of [`Outbox`](crate::store::Outbox), for a
+/// [`Backend`](crate::store::conformance::Backend) whose store is one.
+#[macro_export]
+macro_rules! outbox_conformance {
+    ($backend:ty) => {
+        $crate::__conformance_tests! { $backend:
+            messages_come_back_as_they_went_in
+            a_claim_is_a_lease
+            a_settled_message_is_gone_or_due_later
+            a_message_is_added_once
+            the_earliest_of_an_issuer_are_claimed_first
+            messages_are_listed_by_id
+            racing_claims_share_nothing
+        }
     };
 }
 

@@ -8,6 +8,8 @@ use url::Url;
 
 /// What a claim is.
 enum Kind {
+    /// What people are shown: shorter, and without blanks around it.
+    Name,
     Text,
     Url,
     Flag,
@@ -15,14 +17,16 @@ enum Kind {
 }
 
 const MAX_TEXT: usize = 2048;
+/// The longest name of a person.
+pub(super) const MAX_NAME: usize = 200;
 const ADDRESS: [&str; 6] =
     ["formatted", "street_address", "locality", "region", "postal_code", "country"];
 
 fn kind(name: &str) -> Option<Kind> {
     Some(match name {
-        "name" | "given_name" | "family_name" | "middle_name" | "nickname"
-        | "preferred_username" | "gender" | "birthdate" | "zoneinfo" | "locale"
-        | "phone_number" => Kind::Text,
+        "name" => Kind::Name,
+        "given_name" | "family_name" | "middle_name" | "nickname" | "preferred_username"
+        | "gender" | "birthdate" | "zoneinfo" | "locale" | "phone_number" => Kind::Text,
         "profile" | "picture" | "website" => Kind::Url,
         "email_verified" | "phone_number_verified" => Kind::Flag,
         "address" => Kind::Address,
@@ -37,6 +41,12 @@ pub(crate) fn check(change: &Claims) -> Result<(), String> {
         let kind = kind(name).ok_or_else(|| format!("{name:?} is no claim that can be set"))?;
         let wanted = match (kind, value) {
             (_, Value::Null) => None,
+            (Kind::Name, Value::String(text))
+                if is_text(text) && text.trim() == text && (1..=MAX_NAME).contains(&text.len()) =>
+            {
+                None
+            }
+            (Kind::Name, _) => Some("a text of 1 to 200 bytes without blanks around it"),
             (Kind::Text, Value::String(text)) if is_text(text) => None,
             (Kind::Url, Value::String(text)) if is_url(text) => None,
             (Kind::Flag, Value::Bool(_)) => None,
@@ -102,6 +112,8 @@ mod tests {
             json!({"email": "a@b.example"}),
             json!({"updated_at": 1}),
             json!({"is_admin": true}),
+            json!({"name": " Ann"}),
+            json!({"name": "x".repeat(201)}),
             json!({"given_name": 7}),
             json!({"given_name": "two\nlines"}),
             json!({"picture": "javascript:alert(1)"}),

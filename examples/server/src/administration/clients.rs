@@ -282,6 +282,8 @@ pub(crate) struct Optional {
     pub(crate) response_types: Option<Vec<String>>,
     pub(crate) subject_type: Option<String>,
     pub(crate) sector_identifier_uri: Option<String>,
+    pub(crate) backchannel_logout_uri: Option<String>,
+    pub(crate) frontchannel_logout_uri: Option<String>,
     /// What people are shown instead, by language.
     pub(crate) localized: Option<BTreeMap<String, Texts>>,
     pub(crate) access_token_lifetime: Option<u64>,
@@ -359,6 +361,8 @@ impl Optional {
         or(self.description, &mut client.description);
         or(self.client_uri, &mut client.client_uri);
         or(self.sector_identifier_uri, &mut client.sector_identifier_uri);
+        or(self.backchannel_logout_uri, &mut client.backchannel_logout_uri);
+        or(self.frontchannel_logout_uri, &mut client.frontchannel_logout_uri);
         or(self.initiate_login_uri, &mut client.initiate_login_uri);
         if let Some(names) = self.response_types {
             let parsed = names.iter().map(|name| name.parse());
@@ -535,6 +539,8 @@ pub(crate) fn describe(client: &Client, organisation: &Organisation) -> Value {
         "responseTypes": client.response_types.iter().map(|one| one.as_str()).collect::<Vec<_>>(),
         "subjectType": client.subject_type.as_str(),
         "sectorIdentifierUri": client.sector_identifier_uri,
+        "backchannelLogoutUri": client.backchannel_logout_uri,
+        "frontchannelLogoutUri": client.frontchannel_logout_uri,
         "localized": localized.collect::<BTreeMap<_, _>>(),
         "userinfoSignedResponseAlg": name_of(client.userinfo_signed_response_alg),
         "requestObjectSigningAlg": name_of(client.request_object_signing_alg),

@@ -5,7 +5,7 @@ use grantor::{AuthorizationServer, Claims, Secret};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::claims;
+use super::claims::{self, MAX_NAME};
 use crate::accounts::{Accounts, NewUser, Organisation, User, is_email};
 use crate::app::App;
 use crate::error::StoreFailed;
@@ -39,9 +39,6 @@ pub(crate) struct Change {
     /// Switching off ends sessions and tokens at once.
     pub(crate) is_active: Option<bool>,
 }
-
-/// The longest name of a person.
-const MAX_NAME: usize = 200;
 
 /// Adds a person. A password that was made up is shown now or never.
 pub(crate) async fn create(
@@ -132,6 +129,9 @@ pub(crate) async fn end_everything(
     let ended = accounts.end_everything(email, disable, password, server.now()).await?;
     let Some(id) = ended else { return Ok(false) };
     tracing::info!(subject = id, "an account was changed, and its sessions and tokens ended");
+    // Applications learn of it, and then the records follow.
+    let told = server.end_sessions(&id).await;
+    told.map_err(|error| StoreFailed::of_engine(&error))?;
     let owner = Owner::Subject(server.issuer().clone(), id);
     let revoked = server.revoke_all(&owner).await;
     revoked.map_err(|error| StoreFailed::of_engine(&error))?;

@@ -13,6 +13,7 @@ use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign};
 use crate::problem::{Problem, json_answer};
 use crate::replies::with_cookie;
+use crate::session_end::sign_out;
 
 /// Unknown members are ignored: sign-in pages send some of their own.
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ pub(crate) async fn logout(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     refuse_foreign(&app, &headers)?;
-    app.sessions.end(&headers).await?;
+    sign_out(&app, &headers).await?;
     let answer = json_answer(200, &json!({"message": "Logged out successfully"}));
     Ok(with_cookie(answer, &app.sessions.clear_cookie()))
 }
@@ -69,7 +70,7 @@ pub(crate) async fn end_session(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     refuse_foreign(&app, &headers)?;
-    app.sessions.end(&headers).await?;
+    sign_out(&app, &headers).await?;
     Ok(with_cookie(StatusCode::NO_CONTENT, &app.sessions.clear_cookie()))
 }
 

@@ -28,7 +28,7 @@ async fn profile(State(app): State<App>, request: Request) -> Result<Response, P
     if is_get && may_have_session && !headers.contains_key(AUTHORIZATION) {
         let session = app.sessions.find(headers, app.server.now()).await?;
         let session = session.ok_or(Problem::unauthorized("Sign in first."))?;
-        let mut answer = json_answer(200, &describe(&session.user, None));
+        let mut answer = json_answer(200, &describe(&session.user, None, None));
         if let Ok(token) = HeaderValue::from_str(&session.csrf_token("api")) {
             answer.headers_mut().insert(HeaderName::from_static("x-csrf-token"), token);
         }
@@ -42,7 +42,11 @@ async fn profile(State(app): State<App>, request: Request) -> Result<Response, P
     let answer = if is_get {
         match admitted.token.subject.as_deref() {
             Some(subject) => match app.accounts.user_by_id(subject).await {
-                Ok(Some(user)) => json_answer(200, &describe(&user, Some(&admitted.token.scope))),
+                Ok(Some(user)) => {
+                    // As the application knows the person, which need not be as this server does.
+                    let known_as = admitted.token.claims.get("sub").and_then(Value::as_str);
+                    json_answer(200, &describe(&user, Some(&admitted.token.scope), known_as))
+                }
                 Ok(None) => Problem::not_found("This account is gone.").into_response(),
                 Err(error) => Problem::from(error).into_response(),
             },
@@ -56,11 +60,11 @@ async fn profile(State(app): State<App>, request: Request) -> Result<Response, P
 }
 
 /// All for the person themselves; for an application what its scope covers.
-fn describe(user: &User, scope: Option<&Scope>) -> Value {
+fn describe(user: &User, scope: Option<&Scope>, known_as: Option<&str>) -> Value {
     let covers = |name: &str| scope.is_none_or(|scope| scope.contains(name));
     let claim = |name: &str| user.claims.get(name).cloned().unwrap_or(Value::Null);
     let mut body = Map::new();
-    body.insert("id".into(), user.id.as_str().into());
+    body.insert("id".into(), known_as.unwrap_or(&user.id).into());
     if covers("email") {
         body.insert("email".into(), user.email.as_str().into());
         body.insert("emailVerified".into(), claim("email_verified"));

@@ -10,6 +10,7 @@ use super::rfc3339;
 use crate::app::App;
 use crate::problem::{Problem, json_answer};
 use crate::session::SignedIn;
+use crate::session_end::end_one;
 
 /// `GET /v1/me/sessions`
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -39,7 +40,7 @@ pub(crate) async fn end(
 ) -> Result<Response, Problem> {
     let me = signed_in(&app, &headers).await?;
     refuse_foreign(&app, &headers)?;
-    match app.sessions.end_one(&me.user, &id).await? {
+    match end_one(&app, &me.user, &id).await? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(Problem::not_found("You have no session of this id.")),
     }

@@ -111,6 +111,7 @@ async fn copy(
     for subject in accounts.user_ids().await? {
         copied.consents += copy_consents(issuer, &subject, old, new, &progress).await?;
     }
+    copy_messages(issuer, old, new).await?;
     progress.finish_and_clear();
     Ok(copied)
 }
@@ -167,6 +168,17 @@ async fn copy_consents(
             copied += 1;
             progress.inc(1);
         }
+    }
+}
+
+/// What applications are still to be told. A message that is there already stays.
+async fn copy_messages(issuer: &Issuer, old: &Storage, new: &Storage) -> Result<(), Fatal> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = old.outbox().list(issuer, after.as_deref(), PAGE).await.map_err(failed)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        new.outbox().add(page).await.map_err(failed)?;
     }
 }
 

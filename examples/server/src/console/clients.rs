@@ -18,10 +18,11 @@ use crate::replies::foreign_form;
 /// How many clients a page lists.
 const PAGE: usize = 50;
 
-const GRANT_TYPES: [(GrantType, &str); 3] = [
+const GRANT_TYPES: [(GrantType, &str); 4] = [
     (GrantType::AuthorizationCode, "Sign people in (authorization code)"),
     (GrantType::RefreshToken, "Stay signed in (refresh token)"),
     (GrantType::ClientCredentials, "Act for itself (client credentials)"),
+    (GrantType::Implicit, "Get tokens through the browser (implicit, where the server lets it)"),
 ];
 
 /// What the form calls the API's fields.

@@ -13,6 +13,8 @@ pub(crate) struct Browser {
     cookie: Option<String>,
     /// Which pages asked something since somebody looked.
     pub(crate) asked: Vec<&'static str>,
+    /// What the last page opened in frames.
+    pub(crate) frames: Vec<String>,
     /// The login page as it was last shown.
     pub(crate) login_page: String,
 }
@@ -71,6 +73,18 @@ impl Browser {
                 url.set_query(None);
                 let form = [("ticket", &*ticket), ("csrf", &*csrf), ("decision", "allow")];
                 answer = self.submit(url.as_str(), &form);
+            } else if page.contains("id=\"logout-confirm\"") {
+                assert_eq!((answer.status, url.path()), (200, "/logout"));
+                self.asked.push("logout");
+                let (ticket, csrf) = (field(&page, "ticket"), field(&page, "csrf"));
+                url.set_query(None);
+                answer = self.submit(url.as_str(), &[("ticket", &*ticket), ("csrf", &*csrf)]);
+            } else if page.contains("http-equiv=\"refresh\"") {
+                let frames = page.split("<iframe ").skip(1);
+                self.frames = frames.map(|frame| attribute(frame, "src=\"")).collect();
+                let policy = answer.header("content-security-policy").unwrap();
+                assert!(policy.contains(&format!("frame-src {}", suite().application)), "{policy}");
+                return End::Redirected(Url::parse(&attribute(&page, ";url=")).unwrap());
             } else if page.contains("document.forms[0].submit()") {
                 let action = attribute(&page, "action=\"");
                 return End::Posted(action, hidden_fields(&page));
@@ -97,7 +111,8 @@ impl Browser {
         let answer = suite().send(method, url, &headers, body);
         if let Some(set) = answer.header("set-cookie") {
             assert!(set.contains("Secure") && set.contains("HttpOnly"), "{set}");
-            self.cookie = set.split(';').next().map(str::to_owned);
+            self.cookie =
+                set.split(';').next().map(str::to_owned).filter(|one| !one.ends_with('='));
         }
         answer
     }
@@ -120,5 +135,6 @@ fn hidden_fields(page: &str) -> BTreeMap<String, String> {
 
 fn unescaped(text: &str) -> String {
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
-    text.replace("&#39;", "'").replace("&amp;", "&")
+    let text = text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"");
+    text.replace("&#39;", "'").replace("&#38;", "&").replace("&amp;", "&")
 }

@@ -15,6 +15,7 @@ mod browser;
 mod config;
 mod dynamic;
 mod every;
+mod logout;
 mod methods;
 mod suite;
 mod wire;

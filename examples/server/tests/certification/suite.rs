@@ -23,6 +23,7 @@ pub(crate) struct Suite {
     pub(crate) application: String,
     tls: Arc<ClientConfig>,
     published: Arc<Mutex<HashMap<String, String>>>,
+    posted: Arc<Mutex<HashMap<String, Vec<String>>>>,
     folder: PathBuf,
     settings: Vec<(&'static str, String)>,
     /// Its input is closed when the tests have ended, however they do, which ends the server.
@@ -76,9 +77,15 @@ impl Suite {
             .with_single_cert(chain, key)
             .unwrap();
         let published: Arc<Mutex<HashMap<String, String>>> = Arc::default();
-        let documents = published.clone();
-        let find = move |path: &str| documents.lock().unwrap().get(path).cloned();
-        let application = format!("https://localhost:{}", wire::host(Arc::new(host), find));
+        let posted: Arc<Mutex<HashMap<String, Vec<String>>>> = Arc::default();
+        let (documents, bodies) = (published.clone(), posted.clone());
+        let answer = move |path: &str, body: String| {
+            if !body.is_empty() {
+                bodies.lock().unwrap().entry(path.to_owned()).or_default().push(body);
+            }
+            documents.lock().unwrap().get(path).cloned()
+        };
+        let application = format!("https://localhost:{}", wire::host(Arc::new(host), answer));
 
         let port = free_port();
         let issuer = format!("https://localhost:{port}");
@@ -120,6 +127,7 @@ impl Suite {
             application,
             tls: Arc::new(client),
             published,
+            posted,
             folder,
             settings,
             _shell: process,
@@ -154,6 +162,11 @@ impl Suite {
     pub(crate) fn publish(&self, path: &str, document: impl Into<String>) -> String {
         self.published.lock().unwrap().insert(path.to_owned(), document.into());
         format!("{}{path}", self.application)
+    }
+
+    /// The bodies that were posted to a path of the host of the applications.
+    pub(crate) fn posted(&self, path: &str) -> Vec<String> {
+        self.posted.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
     /// What the operator does beside the running server.

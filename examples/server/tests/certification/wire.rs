@@ -63,17 +63,17 @@ pub(crate) fn send(
     Answer { status, headers, text: text.to_owned() }
 }
 
-/// A host that answers GET with what `document` has for the path.
+/// A host that answers with what `answer` has for a path and a body.
 pub(crate) fn host(
     tls: Arc<ServerConfig>,
-    document: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    answer: impl Fn(&str, String) -> Option<String> + Send + Sync + 'static,
 ) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let document = Arc::new(document);
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            let (tls, document) = (tls.clone(), document.clone());
+            let (tls, answer) = (tls.clone(), answer.clone());
             std::thread::spawn(move || {
                 let connection = ServerConnection::new(tls).unwrap();
                 let mut stream = StreamOwned::new(connection, socket);
@@ -84,7 +84,13 @@ pub(crate) fn host(
                 }
                 let head = String::from_utf8_lossy(&head).into_owned();
                 let path = head.split(' ').nth(1).unwrap_or("/");
-                let (status, body) = match document(path) {
+                let length = head.to_ascii_lowercase();
+                let length = length.split_once("content-length: ").map_or("0", |(_, rest)| rest);
+                let length = length.split("\r\n").next().unwrap_or("0").parse().unwrap_or(0);
+                let mut body = vec![0; length];
+                let _ = stream.read_exact(&mut body);
+                let body = String::from_utf8_lossy(&body).into_owned();
+                let (status, body) = match answer(path, body) {
                     Some(body) => ("200 OK", body),
                     None => ("404 Not Found", String::new()),
                 };
