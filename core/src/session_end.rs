@@ -1,7 +1,8 @@
 //! The end of a person's session: which applications took part in it, what of theirs ends with it, and how they learn
 //! of it (OpenID Connect Back-Channel Logout, Front-Channel Logout).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::env::Time;
 use crate::event::Event;
-use crate::grant::{Grant, Step};
+use crate::grant::{Grant, GrantId, Step};
 use crate::interaction::Session;
 use crate::policy::EndsWithSession;
 use crate::server::AuthorizationServer;
@@ -17,6 +18,8 @@ use crate::store::{Message, Owner, StoreError};
 
 /// How many grants are looked at at once.
 const PAGE: usize = 200;
+/// For how long at least it is remembered that a session has ended.
+const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What is left to do for a host whose person has signed out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +67,7 @@ impl AuthorizationServer {
 
     async fn end(&self, of: &Owner, subject: &str) -> Result<SignedOut, StoreError> {
         let now = self.now();
-        let mut parts: BTreeMap<Part, ()> = BTreeMap::new();
+        let mut parts: BTreeSet<Part> = BTreeSet::new();
         let mut after = None;
         loop {
             let page = self.token_store().list(of, after, PAGE).await?;
@@ -73,7 +76,7 @@ impl AuthorizationServer {
                 let Some(sid) = grant.sid.clone().filter(|_| !grant.scope.is_empty()) else {
                     continue;
                 };
-                parts.insert(Part { client_id: grant.client_id.clone(), sid }, ());
+                parts.insert(Part { client_id: grant.client_id.clone(), sid });
                 self.end_grant(grant, now).await?;
             }
             match page.last() {
@@ -81,7 +84,29 @@ impl AuthorizationServer {
                 None => break,
             }
         }
-        self.tell(parts.into_keys(), subject, now).await
+        // Applications were told of those that have ended before.
+        let sids: BTreeSet<String> = parts.iter().map(|part| part.sid.clone()).collect();
+        let mut ending = BTreeSet::new();
+        for sid in sids {
+            if self.token_store().find(self.end_mark(&sid)).await?.is_none() {
+                ending.insert(sid);
+            }
+        }
+        parts.retain(|part| ending.contains(&part.sid));
+        let signed_out = self.tell(parts, subject, now).await?;
+        // Afterwards: whoever dies in between tells them once more rather than never.
+        for sid in ending {
+            let (id, issuer) = (self.end_mark(&sid), self.issuer().clone());
+            let until = now.plus(self.policy().refresh_token_absolute.max(REMEMBERED));
+            let mark = Grant::tombstone(id, issuer, String::new(), until, now);
+            self.token_store().insert(mark, None).await?;
+        }
+        Ok(signed_out)
+    }
+
+    /// The mark that a session has ended, which stands while there may be grants of it.
+    fn end_mark(&self, sid: &str) -> GrantId {
+        GrantId::from_bytes(hash(&["grantor session end", self.issuer().as_str(), sid]))
     }
 
     async fn end_grant(&self, grant: &Grant, now: Time) -> Result<(), StoreError> {
@@ -98,7 +123,7 @@ impl AuthorizationServer {
 
     async fn tell(
         &self,
-        parts: impl Iterator<Item = Part> + Send,
+        parts: BTreeSet<Part>,
         subject: &str,
         now: Time,
     ) -> Result<SignedOut, StoreError> {
@@ -131,10 +156,15 @@ impl AuthorizationServer {
 
 /// The same for the same end of the same session at the same client, so that ending it twice at once tells once.
 fn message_id(issuer: &str, client_id: &str, sid: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(hash(&["grantor logout", issuer, client_id, sid]))
+}
+
+/// A hash of texts that cannot run into each other.
+fn hash(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in ["grantor logout", issuer, client_id, sid] {
+    for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+    hash.finalize().into()
 }

@@ -36,6 +36,7 @@ macro_rules! spec {
     };
 }
 const IMPLICIT: Tests = spec!("oidc_implicit::");
+const SESSION_END: Tests = spec!("oidc_session_end::");
 const PAIRWISE: Tests = spec!("oidc_pairwise::");
 const ASSERTIONS: Tests = spec!("rfc7523::");
 const REGISTRATION: Tests = spec!("rfc7591::");
@@ -54,6 +55,7 @@ const PAGES: Tests = server!("pages::");
 const ADMIN_API: Tests = server!("admin_api::");
 const COMMAND_LINE: Tests = server!("command_line::");
 const GUIDE: Tests = server!("guide::");
+const LOGOUT: Tests = server!("logout::");
 const CONSOLE: Tests = server!("console::");
 const USERS_API: Tests = server!("users_api::");
 const LOGIN_UI: Tests = server!("login_ui::");
@@ -487,8 +489,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "join applications on people's own machines by their loopback address",
         file: "core/src/client/sector.rs",
-        from: "0 => Some(self.client_id.clone()),",
-        to: "0 => Some(String::new()),",
+        from: "(0 | 1, None) => Some(self.shared_with_nobody()),",
+        to: "(0 | 1, None) => Some(String::new()),",
         tests: PAIRWISE,
     },
     Sabotage {
@@ -560,6 +562,146 @@ const ALL: &[Sabotage] = &[
         from: "        if let Some(name) = &localized.client_name {\n            check_name(name)?;",
         to: "        if let Some(name) = localized.client_name.as_ref().filter(|name| name.is_empty()) {\n            check_name(name)?;",
         tests: REGISTRATION,
+    },
+    Sabotage {
+        name: "tell nobody that a session has ended",
+        file: "core/src/session_end.rs",
+        from: "if let (false, Some(outbox)) = (messages.is_empty(), self.outbox()) {",
+        to: "if let (true, Some(outbox)) = (messages.is_empty(), self.outbox()) {",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "tell the applications of other sessions",
+        file: "core/src/session_end.rs",
+        from: "let of = Owner::Session(self.issuer().clone(), session.sid(self));",
+        to: "let of = Owner::Subject(self.issuer().clone(), session.subject.clone());",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "tell an application that a person has refused",
+        file: "core/src/session_end.rs",
+        from: "grant.sid.clone().filter(|_| !grant.scope.is_empty())",
+        to: "grant.sid.clone()",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "tell of a session that has ended before",
+        file: "core/src/session_end.rs",
+        from: "parts.retain(|part| ending.contains(&part.sid));",
+        to: "",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "end what was meant to outlive the session",
+        file: "core/src/session_end.rs",
+        from: "EndsWithSession::Online => !grant.scope.contains(\"offline_access\"),",
+        to: "EndsWithSession::Online => true,",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "give a message up at its first failure",
+        file: "core/src/backchannel.rs",
+        from: "let next = next_try(&message, server.now());",
+        to: "let next = next_try(&message, server.now()).filter(|_| message.attempts > 1);",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "tell again what was told",
+        file: "core/src/backchannel.rs",
+        from: "                outbox.settle(&message.id, None).await?;\n                server.emit(&Event::LogoutDelivered",
+        to: "                server.emit(&Event::LogoutDelivered",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "let a logout token pass for an ID token",
+        file: "core/src/backchannel.rs",
+        from: "const TYP: &str = \"logout+jwt\";",
+        to: "const TYP: &str = \"JWT\";",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "call a client that was switched off to tell it",
+        file: "core/src/backchannel.rs",
+        from: "client.filter(|client| client.active);",
+        to: "client.filter(|client| client.active || !client.client_id.is_empty());",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "forget who is in a session when their tokens have ended",
+        file: "core/src/interaction/mod.rs",
+        from: "self.session.expires_at.filter(|_| client.is_told_of_logout());",
+        to: "self.session.expires_at.filter(|_| client.client_id.is_empty());",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "open pages of others when a person signs out",
+        file: "core/src/client/check.rs",
+        from: "origin(uri) == origin(page)",
+        to: "origin(uri).is_some() && origin(page).is_some()",
+        tests: SESSION_END,
+    },
+    Sabotage {
+        name: "join a sector that can be answered elsewhere too",
+        file: "core/src/client/sector.rs",
+        from: "(1, Some(host)) => Some(host),\n            _ => None,",
+        to: "(1, Some(host)) => Some(host),\n            _ => web(self.redirect_uris.first()?).and_then(host),",
+        tests: PAIRWISE,
+    },
+    Sabotage {
+        name: "give tokens of the front channel to a barrier that has moved",
+        file: "core/src/interaction/answer.rs",
+        from: "if allowed.is_err() || !request",
+        to: "if !request",
+        tests: IMPLICIT,
+    },
+    Sabotage {
+        name: "keep a secret that does not sign any more",
+        file: "core/src/client/registry.rs",
+        from: "secrets.iter_mut().for_each(|entry| entry.sealed = None);",
+        to: "",
+        tests: ASSERTIONS,
+    },
+    Sabotage {
+        name: "let a host add to a page's policy",
+        file: "core/src/http.rs",
+        from: "origin.bytes().all(is_plain).then_some(origin)",
+        to: "origin.bytes().any(is_plain).then_some(origin)",
+        tests: &[&["-p", "grantor", "--lib", "http::"]],
+    },
+    Sabotage {
+        name: "hand one message to two",
+        file: "storage-sqlite/src/outbox.rs",
+        from: "                message.due_at = until;\n",
+        to: "",
+        tests: SQLITE,
+    },
+    Sabotage {
+        name: "hand one message to two threads of sled",
+        file: "storage-sled/src/outbox.rs",
+        from: "is_ours = message.due_at <= now;",
+        to: "is_ours = message.due_at <= now.max(message.due_at);",
+        tests: SLED,
+    },
+    Sabotage {
+        name: "deliver one message after the other",
+        file: "adapters/tokio/src/lib.rs",
+        from: "running.spawn(async move { drop(delivery.deliver().await) });",
+        to: "drop(delivery.deliver().await);\n            running.spawn(async {});",
+        tests: LOGOUT,
+    },
+    Sabotage {
+        name: "tell every application the server's own name of a person",
+        file: "examples/server/src/api/profile.rs",
+        from: "known_as.unwrap_or(&user.id).into()",
+        to: "known_as.map_or(&user.id, |_| &user.id).as_str().into()",
+        tests: GUIDE,
+    },
+    Sabotage {
+        name: "let everybody register for tokens through the browser",
+        file: "examples/server/src/registration.rs",
+        from: "if client.may(GrantType::Implicit) && !self.implicit {",
+        to: "if client.may(GrantType::Implicit) && !self.implicit && client.native {",
+        tests: ADMIN_API,
     },
     Sabotage {
         name: "answer before the commit",

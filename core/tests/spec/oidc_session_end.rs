@@ -251,6 +251,28 @@ fn all_sessions_of_somebody_end_each_with_its_own_message() {
 }
 
 #[test]
+fn of_a_session_that_has_ended_before_nobody_is_told_again() {
+    let told = Told::new();
+    told.world.tokens(TOLD);
+    told.end(&told.world.session());
+    assert_eq!(told.deliver(), 1);
+    // Its grants are still there, for reuse to be seen.
+    assert!(!told.world.grants().is_empty());
+    block_on(told.world.server.end_sessions("ann")).unwrap();
+    told.end(&told.world.session());
+    assert_eq!(told.deliver(), 0);
+    // A store that fails is no end: the next try tells.
+    let other = Session::new("ann", "another session", told.world.server.now());
+    let ticket = told.world.ticket(TOLD, &[]);
+    assert!(matches!(told.world.proceed(&ticket, Some(other.clone())), grantor::Next::Done(_)));
+    told.world.break_store(true);
+    assert!(block_on(told.world.server.end_session(&other)).is_err());
+    told.world.break_store(false);
+    told.end(&other);
+    assert_eq!(told.deliver(), 1);
+}
+
+#[test]
 fn a_pairwise_application_is_told_by_the_names_that_it_knows() {
     let told = Told::new();
     told.world.change(TOLD, |client| client.subject_type = SubjectType::Pairwise);

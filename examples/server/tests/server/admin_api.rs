@@ -381,3 +381,22 @@ fn what_openid_connect_has_for_clients_is_registered_shown_and_refused_by_name()
     assert_eq!(refused.status, 400);
     assert!(refused.text.contains("responseTypes"), "{}", refused.text);
 }
+
+#[test]
+fn tokens_through_the_browser_are_an_administrators_to_give() {
+    let open = [
+        ("GRANTOR_IMPLICIT", "true"),
+        ("GRANTOR_REGISTRATION__MODE", "open"),
+        ("GRANTOR_REGISTRATION__ORGANISATION", "your-org"),
+    ];
+    let metadata = json!({"redirect_uris": [CALLBACK], "response_types": ["code id_token"]});
+    let register = |server: &Server| {
+        let headers = [("content-type", "application/json")];
+        server.send("POST", "/oauth2/register", &headers, &metadata.to_string())
+    };
+    let refused = register(&Server::with(&open));
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.text.contains("administrator"), "{}", refused.text);
+    let allowed = [&open[..], &[("GRANTOR_REGISTRATION__IMPLICIT", "true")]].concat();
+    assert_eq!(register(&Server::with(&allowed)).status, 201);
+}

@@ -274,3 +274,20 @@ fn the_profile_has_the_names_that_clients_read_and_no_token_is_helped_by_a_cooki
     let both = [("cookie", cookie.as_str()), ("authorization", "Bearer x")];
     assert_eq!(server.get("/v1/me/profile", &both).status, 401);
 }
+
+#[test]
+fn an_application_that_may_not_compare_people_is_not_told_the_servers_own_name_of_them() {
+    let server = Server::new();
+    let mut client = spa();
+    client["subjectType"] = serde_json::json!("pairwise");
+    let id = server.admin_call("POST", "", &client).string("clientId");
+    let tokens = server.tokens(&id);
+    let known_as = part(&tokens["id_token"], 1)["sub"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str()), ("origin", ORIGIN)];
+    let profile = server.get("/v1/me/profile", &headers);
+    assert_eq!(profile.status, 200, "{}", profile.text);
+    assert_eq!(profile.string("id"), known_as);
+    let own = server.get("/v1/me/profile", &[("cookie", &server.admin_cookie())]).string("id");
+    assert!(own != known_as && !profile.text.contains(&own));
+}

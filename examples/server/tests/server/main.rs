@@ -15,6 +15,7 @@ mod console;
 mod guide;
 mod kill;
 mod login_ui;
+mod logout;
 mod operation;
 mod pages;
 mod sled;

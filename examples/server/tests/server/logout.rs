@@ -1,0 +1,163 @@
+//! Applications learn that a session has ended, whatever happens to them or to the server meanwhile.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// Looks again and again, for half a minute at most.
+fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    panic!("{what} never happened");
+}
+
+/// Takes logout tokens at any path but those that hang.
+struct Receiver {
+    port: u16,
+    bodies: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Receiver {
+    fn on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let bodies: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let kept = bodies.clone();
+        std::thread::spawn(move || {
+            for mut socket in listener.incoming().flatten() {
+                let kept = kept.clone();
+                std::thread::spawn(move || {
+                    let mut head = Vec::new();
+                    let mut byte = [0];
+                    while !head.ends_with(b"\r\n\r\n")
+                        && socket.read(&mut byte).is_ok_and(|n| n > 0)
+                    {
+                        head.push(byte[0]);
+                    }
+                    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+                    let path = head.split(' ').nth(1).unwrap_or("").to_owned();
+                    if path == "/hangs" {
+                        // Until the caller gives up.
+                        let _ = socket.read_to_end(&mut Vec::new());
+                        return;
+                    }
+                    let length = head.split("content-length: ").nth(1).unwrap_or("0");
+                    let length = length.split("\r\n").next().unwrap().parse().unwrap();
+                    let mut body = vec![0; length];
+                    let _ = socket.read_exact(&mut body);
+                    kept.lock().unwrap().push((path, String::from_utf8(body).unwrap()));
+                    let _ = socket.write_all(
+                        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                    );
+                });
+            }
+        });
+        Self { port, bodies }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.bodies.lock().unwrap().iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+const LOOPBACK: (&str, &str) = ("GRANTOR_OUTGOING__ALLOW", "[\"127.0.0.0/8\"]");
+
+/// Registers an application that is told here, and signs the administrator in to it.
+fn joined(server: &Server, cookie: &str, uri: &str) -> String {
+    let mut client = spa();
+    client["backchannelLogoutUri"] = json!(uri);
+    let headers =
+        [("content-type", "application/json"), ("x-org-domain", "your-org"), ("cookie", cookie)];
+    let answer = server.send("POST", "/v1/admin/clients", &headers, &client.to_string());
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let id = answer.string("clientId");
+    assert!(server.authorize(&id, cookie).parameter("code").is_some());
+    id
+}
+
+fn sign_out(server: &Server, cookie: &str) {
+    let answer = server.send("POST", "/v1/auth/logout", &[("cookie", cookie)], "");
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[test]
+fn an_application_that_is_away_is_told_once_it_is_back_though_the_server_was_killed() {
+    for storage in ["sqlite", "sled"] {
+        let port = free_port();
+        let mut server = Server::with(&[LOOPBACK, ("GRANTOR_STORAGE", storage)]);
+        let cookie = server.admin_cookie();
+        joined(&server, &cookie, &format!("http://127.0.0.1:{port}/told"));
+        sign_out(&server, &cookie);
+        server.kill();
+        let receiver = Receiver::on(port);
+        server.start();
+        eventually("the message", || receiver.paths().first().cloned());
+        // It is not told again by the next process, either.
+        server.stop();
+        server.start();
+        assert_eq!(receiver.port, port);
+        assert_eq!(receiver.paths(), ["/told"], "{storage}");
+    }
+}
+
+#[test]
+fn one_application_that_hangs_delays_no_other() {
+    let receiver = Receiver::on(0);
+    let server = Server::with(&[LOOPBACK]);
+    let cookie = server.admin_cookie();
+    let mut expected = BTreeSet::new();
+    for n in 0..30 {
+        let path = if n % 10 == 0 { "/hangs".to_owned() } else { format!("/told-{n}") };
+        joined(&server, &cookie, &format!("http://127.0.0.1:{}{path}", receiver.port));
+        if path != "/hangs" {
+            expected.insert(path);
+        }
+    }
+    sign_out(&server, &cookie);
+    eventually("all that answer are told", || {
+        let told: BTreeSet<String> = receiver.paths().into_iter().collect();
+        (told == expected).then_some(())
+    });
+    assert_eq!(receiver.paths().len(), expected.len(), "each was told once");
+}
+
+#[test]
+fn applications_are_told_when_a_session_is_ended_elsewhere_or_the_account_is_locked() {
+    let receiver = Receiver::on(0);
+    let server = Server::with(&[LOOPBACK]);
+    let told = |n| eventually("the message", || (receiver.paths().len() >= n).then_some(()));
+    let first = server.admin_cookie();
+    joined(&server, &first, &format!("http://127.0.0.1:{}/first", receiver.port));
+    // Signing in again in the same browser is no end of the session to its applications.
+    let again = {
+        let (email, password) = server.admin();
+        let body = json!({"email": email, "password": password}).to_string();
+        let headers = [("content-type", "application/json"), ("cookie", &*first)];
+        server.send("POST", "/v1/auth/login", &headers, &body).cookie()
+    };
+    assert_ne!(again, first);
+    // From another browser.
+    let second = server.admin_cookie();
+    let sessions = server.get("/v1/me/sessions", &[("cookie", &second)]).json();
+    let other = sessions["data"].as_array().unwrap().iter().find(|one| one["current"] == false);
+    let path = format!("/v1/me/sessions/{}", other.unwrap()["id"].as_str().unwrap());
+    let ended = server.send("DELETE", &path, &[("cookie", &second)], "");
+    assert_eq!(ended.status, 204, "{}", ended.text);
+    told(1);
+    // And when nobody may use the account any more.
+    joined(&server, &second, &format!("http://127.0.0.1:{}/second", receiver.port));
+    let disabled = server.command(&["user", "disable", &server.admin().0]).output().unwrap();
+    assert!(disabled.status.success());
+    told(2);
+    assert_eq!(receiver.paths(), ["/first", "/second"]);
+}
