@@ -2,12 +2,14 @@
 //! of it (OpenID Connect Back-Channel Logout, Front-Channel Logout).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use crate::client::Client;
 use crate::env::Time;
 use crate::event::Event;
 use crate::grant::{Grant, GrantId, Step};
@@ -63,6 +65,29 @@ impl AuthorizationServer {
     pub async fn end_sessions(&self, subject: &str) -> Result<(), StoreError> {
         let of = Owner::Subject(self.issuer().clone(), subject.to_owned());
         self.end(&of, subject).await.map(|_| ())
+    }
+
+    /// The applications that were let in in a session and are still known, by their ids: for a page that says where a
+    /// person is signed in.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub async fn clients_in(&self, session: &Session) -> Result<Vec<Arc<Client>>, StoreError> {
+        let of = Owner::Session(self.issuer().clone(), session.sid(self));
+        let (mut ids, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.token_store().list(&of, after, PAGE).await?;
+            ids.extend(page.iter().filter(|g| !g.scope.is_empty()).map(|g| g.client_id.clone()));
+            match page.last() {
+                Some(last) => after = Some(last.id),
+                None => break,
+            }
+        }
+        let mut clients = Vec::new();
+        for id in ids {
+            clients.extend(self.client_store().find(self.issuer(), &id).await?);
+        }
+        Ok(clients)
     }
 
     async fn end(&self, of: &Owner, subject: &str) -> Result<SignedOut, StoreError> {

@@ -16,7 +16,7 @@ const MODULES = '/usr/lib/apache2/modules';
 let server, browser;
 
 before(async () => {
-  server = await startServer();
+  server = await startServer({ env: { GRANTOR_OUTGOING__ALLOW: '["127.0.0.0/8", "::1/128"]' } });
   browser = await launch();
 });
 
@@ -140,5 +140,38 @@ test('mod_auth_openidc reads signed UserInfo, and sends its secret in the body',
     OIDCIDTokenSignedResponseAlg ES256
     OIDCUserInfoSignedResponseAlg RS256`);
   await walk(port, apache);
+  await apache.stop();
+});
+
+test('mod_auth_openidc learns behind the scenes that the person has signed out', async () => {
+  const port = await freePort();
+  const { clientId, clientSecret } = await register(port, {
+    backchannelLogoutUri: `http://localhost:${port}/members/callback?logout=backchannel`,
+  });
+  const apache = await startApache(port, `
+    OIDCClientID ${clientId}
+    OIDCClientSecret ${clientSecret}`);
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const members = `http://localhost:${port}/members/`;
+  await page.goto(members);
+  await signIn(page, server.user);
+  await page.waitForURL((at) => at.pathname === '/consent' || at.port === String(port));
+  if (page.url().includes('/consent')) await page.click('#consent-allow');
+  await page.waitForURL(members);
+  assert.equal(await page.title(), 'Members', apache.log());
+  // At the provider itself, without a word to the application.
+  await page.goto(`${server.issuer}/account`);
+  assert.match(await page.textContent('main'), /Signed in to Apache/);
+  await page.goto(`${server.issuer}/logout`);
+  await page.click('#logout-confirm');
+  await page.waitForSelector('text=You have been signed out');
+  for (let tries = 0; ; tries += 1) {
+    await page.goto(members);
+    if (await page.$('#login-submit')) break;
+    assert.ok(tries < 40, `Apache was never told: ${apache.log()}`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  await context.close();
   await apache.stop();
 });

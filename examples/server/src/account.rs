@@ -34,15 +34,23 @@ pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Reply {
 
 async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, StoreFailed> {
     let current = me.public_id();
-    let sessions = app.sessions.list(&me.user, app.server.now()).await?;
-    let sessions = sessions.into_iter().map(|session| SessionView {
-        is_current: session.id == current,
-        since: in_words(session.created_at),
-        seen: in_words(session.last_seen),
-        agent: agent_in_words(&session.user_agent.unwrap_or_default()),
-        peer: session.peer.unwrap_or_default(),
-        id: session.id,
-    });
+    let mut sessions = Vec::new();
+    for (n, session) in app.sessions.list(&me.user, app.server.now()).await?.into_iter().enumerate()
+    {
+        let applications = match n < SESSIONS_IN_FULL {
+            true => applications_in(app, me, &session.id).await?,
+            false => Vec::new(),
+        };
+        sessions.push(SessionView {
+            is_current: session.id == current,
+            since: in_words(session.created_at),
+            seen: in_words(session.last_seen),
+            agent: agent_in_words(&session.user_agent.unwrap_or_default()),
+            peer: session.peer.unwrap_or_default(),
+            id: session.id,
+            applications: applications.join(", "),
+        });
+    }
     let mut consents = Vec::new();
     let remembered = app.server.consents(&me.user.id).await;
     for consent in remembered.map_err(|error| StoreFailed::of_engine(&error))? {
@@ -57,9 +65,20 @@ async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, 
         });
     }
     let csrf = me.csrf_token("account");
-    let (user, csrf, sessions) = (&me.user, &csrf, sessions.collect());
+    let (user, csrf) = (&me.user, &csrf);
     let page = AccountView { user, csrf, problem, sessions, consents };
     Ok(Reply::page(render(&page)))
+}
+
+/// Of how many sessions the applications are shown.
+const SESSIONS_IN_FULL: usize = 20;
+
+/// The names of the applications that a session is signed in to.
+async fn applications_in(app: &App, me: &SignedIn, id: &str) -> Result<Vec<String>, StoreFailed> {
+    let Some(session) = app.sessions.one(&me.user, id).await? else { return Ok(Vec::new()) };
+    let clients = app.server.clients_in(&session).await;
+    let clients = clients.map_err(|error| StoreFailed::of_engine(&error))?;
+    Ok(clients.iter().map(|client| client.client_name.clone()).collect())
 }
 
 /// A browser and its system as people call them. The order matters: every browser pretends to be some

@@ -69,6 +69,8 @@ pub(crate) struct SessionView {
     pub(crate) peer: String,
     pub(crate) since: String,
     pub(crate) seen: String,
+    /// The names of the applications that it is signed in to.
+    pub(crate) applications: String,
 }
 
 /// A remembered consent in words.

@@ -123,6 +123,8 @@ fn applications_that_hang_delay_no_other() {
             expected.insert(path);
         }
     }
+    let account = server.get("/account", &[("cookie", &cookie)]).text;
+    assert!(account.contains("Signed in to My Application, My Application"), "{account}");
     sign_out(&server, &cookie);
     eventually("all that answer are told", || {
         let told: BTreeSet<String> = receiver.paths().into_iter().collect();
