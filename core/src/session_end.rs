@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::client::Client;
 use crate::env::Time;
 use crate::event::Event;
-use crate::grant::{Grant, GrantId, Step};
+use crate::grant::{Grant, GrantId, State, Step};
 use crate::interaction::Session;
 use crate::policy::EndsWithSession;
 use crate::server::AuthorizationServer;
@@ -67,8 +67,8 @@ impl AuthorizationServer {
         self.end(&of, subject).await.map(|_| ())
     }
 
-    /// The applications that were let in in a session and are still known, by their ids: for a page that says where a
-    /// person is signed in.
+    /// The applications that a session has let in, and whose grants of it have not ended: for a page that says where a
+    /// person is signed in. In the order of their ids.
     ///
     /// # Errors
     /// When a store fails.
@@ -77,7 +77,8 @@ impl AuthorizationServer {
         let (mut ids, mut after) = (BTreeSet::new(), None);
         loop {
             let page = self.token_store().list(&of, after, PAGE).await?;
-            ids.extend(page.iter().filter(|g| !g.scope.is_empty()).map(|g| g.client_id.clone()));
+            let living = page.iter().filter(|grant| grant.state != State::Revoked);
+            ids.extend(living.map(|grant| grant.client_id.clone()));
             match page.last() {
                 Some(last) => after = Some(last.id),
                 None => break,
