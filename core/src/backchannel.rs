@@ -51,12 +51,34 @@ impl AuthorizationServer {
         let Some(outbox) = self.outbox() else { return Ok(Vec::new()) };
         let now = self.now();
         let claimed = outbox.claim(self.issuer(), now, now.plus(LEASE), limit).await?;
-        let delivery = |message| Delivery { server: self.clone(), message };
-        Ok(claimed.into_iter().map(delivery).collect())
+        let mut due = Vec::new();
+        for message in claimed {
+            // Whatever has kept it from an end until now, a panic or a store, it has one.
+            if message.created_at.plus(GIVEN_UP_AFTER) <= now {
+                outbox.settle(&message.id, None).await?;
+                let reason = "it has waited for a day".to_owned();
+                self.report_undelivered(&message, true, reason);
+                continue;
+            }
+            due.push(Delivery { server: self.clone(), message });
+        }
+        Ok(due)
+    }
+
+    fn report_undelivered(&self, message: &Message, is_last: bool, reason: String) {
+        let (client_id, attempts) = (&*message.client_id, message.attempts);
+        self.emit(&Event::LogoutUndelivered { client_id, attempts, is_last, reason });
     }
 }
 
 impl Delivery {
+    /// To which client: whoever delivers may give each a share, so that one that hangs, again and again, keeps nobody
+    /// waiting. A delivery that is dropped is due again when its lease has run out.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.message.client_id
+    }
+
     /// Sends the message, and notes what became of it.
     ///
     /// # Errors
@@ -81,12 +103,7 @@ impl Delivery {
             Err(reason) => {
                 let next = next_try(&message, server.now());
                 outbox.settle(&message.id, next).await?;
-                server.emit(&Event::LogoutUndelivered {
-                    client_id: &message.client_id,
-                    attempts: message.attempts,
-                    is_last: next.is_none(),
-                    reason,
-                });
+                server.report_undelivered(&message, next.is_none(), reason);
             }
         }
         Ok(())
@@ -111,7 +128,7 @@ async fn send(
     let answer = server.post(uri, &form, MAX_ANSWER).await.map_err(|why| why.to_string())?;
     match answer.status {
         200..=299 => Ok(()),
-        other => Err(format!("{uri} answered {other}")),
+        other => Err(format!("it answered {other}")),
     }
 }
 

@@ -162,8 +162,9 @@ impl Builder {
         Self { fetch: Some(Arc::new(fetch)), ..self }
     }
 
-    /// Where messages to applications wait until they are delivered: the store, in most cases. With it and
-    /// [`Builder::fetch`], applications are told when a session ends (OpenID Connect Back-Channel Logout).
+    /// Where messages to applications wait until they are delivered: the store, in most cases. With it,
+    /// [`Builder::fetch`] and [`Builder::logout_page`], applications are told when a session ends (OpenID Connect
+    /// Back-Channel Logout).
     pub fn outbox(self, outbox: impl Outbox) -> Self {
         Self { outbox: Some(Arc::new(outbox)), ..self }
     }

@@ -29,7 +29,8 @@ pub trait Fetch: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Arc<Document>, FetchError>;
 
-    /// Posts a form, once, without following redirects, and reads an answer of at most `limit` bytes.
+    /// Posts a form, once, without following redirects, and reads at most `limit` bytes of the answer: what comes after
+    /// them is left out.
     /// `authorization` is the header of that name.
     ///
     /// # Errors

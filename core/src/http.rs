@@ -382,7 +382,7 @@ impl Response {
             return self;
         }
         let origins: Vec<&str> = origins.iter().map(String::as_str).collect();
-        self.with_policy("base-uri", &format!("frame-src {}; base-uri", origins.join(" ")))
+        self.with_policy("; base-uri", &format!("; frame-src {}; base-uri", origins.join(" ")))
     }
 
     fn with_policy(mut self, part: &str, by: &str) -> Self {

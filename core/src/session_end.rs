@@ -1,9 +1,8 @@
 //! The end of a person's session: which applications took part in it, what of theirs ends with it, and how they learn
 //! of it (OpenID Connect Back-Channel Logout, Front-Channel Logout).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -20,8 +19,8 @@ use crate::store::{Message, Owner, StoreError};
 
 /// How many grants are looked at at once.
 const PAGE: usize = 200;
-/// For how long at least it is remembered that a session has ended.
-const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How many pages of applications a browser is asked to open at most: each names its origin in a header.
+const MAX_FRAMES: usize = 50;
 
 /// What is left to do for a host whose person has signed out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +40,35 @@ struct Part {
     sid: String,
 }
 
+/// What it was granted there.
+struct Share {
+    /// Whose. A host may keep its session's id when another person signs in: the newest counts.
+    subject: String,
+    /// The newest grant, and when it was approved.
+    newest: (Time, GrantId),
+    /// When the last record of it goes.
+    until: Time,
+}
+
+impl Share {
+    fn of(grant: &Grant) -> Self {
+        let newest = (grant.approved_at, grant.id);
+        Self { subject: grant.subject.clone(), newest, until: grant.expires_at }
+    }
+
+    fn add(&mut self, grant: &Grant) {
+        self.until = self.until.max(grant.expires_at);
+        if (grant.approved_at, grant.id) > self.newest {
+            self.newest = (grant.approved_at, grant.id);
+            self.subject.clone_from(&grant.subject);
+        }
+    }
+}
+
 impl AuthorizationServer {
-    /// Ends what applications have by a session, and tells them. Call it just before the host ends its own session:
-    /// should the process die in between, they were told too early rather than never.
+    /// Ends what applications have by a session, and tells them. Call it just before the host ends its own session, so
+    /// that a process that dies in between has told them too early rather than never; and once more afterwards,
+    /// for what was approved in between. Who was told already is not told again, unless they were let in anew.
     ///
     /// What they were granted ends as [`Policy::ends_with_session`](field@crate::Policy::ends_with_session) says. Those
     /// with a `backchannel_logout_uri` are told by the server, durably and in the background: this only
@@ -93,7 +118,7 @@ impl AuthorizationServer {
 
     async fn end(&self, of: &Owner, subject: &str) -> Result<SignedOut, StoreError> {
         let now = self.now();
-        let mut parts: BTreeSet<Part> = BTreeSet::new();
+        let mut parts: BTreeMap<Part, Share> = BTreeMap::new();
         let mut after = None;
         loop {
             let page = self.token_store().list(of, after, PAGE).await?;
@@ -102,7 +127,9 @@ impl AuthorizationServer {
                 let Some(sid) = grant.sid.clone().filter(|_| !grant.scope.is_empty()) else {
                     continue;
                 };
-                parts.insert(Part { client_id: grant.client_id.clone(), sid });
+                let part = Part { client_id: grant.client_id.clone(), sid };
+                let share = parts.entry(part).or_insert_with(|| Share::of(grant));
+                share.add(grant);
                 self.end_grant(grant, now).await?;
             }
             match page.last() {
@@ -110,29 +137,32 @@ impl AuthorizationServer {
                 None => break,
             }
         }
-        // Applications were told of those that have ended before.
-        let sids: BTreeSet<String> = parts.iter().map(|part| part.sid.clone()).collect();
-        let mut ending = BTreeSet::new();
-        for sid in sids {
-            if self.token_store().find(self.end_mark(&sid)).await?.is_none() {
-                ending.insert(sid);
+        let mut ending = BTreeMap::new();
+        for (part, share) in parts {
+            // It was told of this before, unless it was let in anew since.
+            if self.token_store().find(self.end_mark(&part, &share)).await?.is_none() {
+                ending.insert(part, share);
             }
         }
-        parts.retain(|part| ending.contains(&part.sid));
-        let signed_out = self.tell(parts, subject, now).await?;
+        let signed_out = self.tell(&ending, subject, now).await?;
         // Afterwards: whoever dies in between tells them once more rather than never.
-        for sid in ending {
-            let (id, issuer) = (self.end_mark(&sid), self.issuer().clone());
-            let until = now.plus(self.policy().refresh_token_absolute.max(REMEMBERED));
-            let mark = Grant::tombstone(id, issuer, String::new(), until, now);
+        for (part, share) in ending {
+            let (id, issuer) = (self.end_mark(&part, &share), self.issuer().clone());
+            let mark = Grant::tombstone(id, issuer, part.client_id, share.until.max(now), now);
             self.token_store().insert(mark, None).await?;
         }
         Ok(signed_out)
     }
 
-    /// The mark that a session has ended, which stands while there may be grants of it.
-    fn end_mark(&self, sid: &str) -> GrantId {
-        GrantId::from_bytes(hash(&["grantor session end", self.issuer().as_str(), sid]))
+    /// The mark that an application was told of the end of what it had in a session until its newest grant. Whoever goes
+    /// on with a session that has ended is told of anew.
+    fn end_mark(&self, part: &Part, share: &Share) -> GrantId {
+        GrantId::from_bytes(self.end_of(part, share))
+    }
+
+    fn end_of(&self, Part { client_id, sid }: &Part, share: &Share) -> [u8; 32] {
+        let newest = share.newest.1.to_string();
+        hash(&["grantor session end", self.issuer().as_str(), client_id, sid, &newest])
     }
 
     async fn end_grant(&self, grant: &Grant, now: Time) -> Result<(), StoreError> {
@@ -141,7 +171,7 @@ impl AuthorizationServer {
             EndsWithSession::Online => !grant.scope.contains("offline_access"),
             EndsWithSession::Everything => true,
         };
-        if ends {
+        if ends && grant.state != State::Revoked {
             self.token_store().apply(grant.id, Step::Revoke { client: None }, now).await?;
         }
         Ok(())
@@ -149,40 +179,42 @@ impl AuthorizationServer {
 
     async fn tell(
         &self,
-        parts: BTreeSet<Part>,
+        parts: &BTreeMap<Part, Share>,
         subject: &str,
         now: Time,
     ) -> Result<SignedOut, StoreError> {
         let (mut messages, mut signed_out) = (Vec::new(), SignedOut::default());
-        for Part { client_id, sid } in parts {
-            let Some(client) = self.client_store().find(self.issuer(), &client_id).await? else {
-                continue;
-            };
-            if !client.active {
-                continue;
+        let mut known: Option<Arc<Client>> = None;
+        for (part, share) in parts {
+            let Part { client_id, sid } = part;
+            // They are in the order of the clients.
+            if known.as_ref().is_none_or(|client| client.client_id != *client_id) {
+                known = self.client_store().find(self.issuer(), client_id).await?;
             }
+            let Some(client) = known.clone().filter(|client| client.active) else { continue };
             if client.backchannel_logout_uri.is_some() && self.tells_of_logout() {
-                let (issuer, subject) = (self.issuer().clone(), subject.to_owned());
-                let id = message_id(issuer.as_str(), &client_id, &sid);
-                messages.push(Message::new(id, issuer, client_id, subject, sid.clone(), now));
+                let (issuer, subject) = (self.issuer().clone(), share.subject.clone());
+                let id = BASE64_URL_SAFE_NO_PAD.encode(self.end_of(part, share));
+                let (client_id, sid) = (client_id.clone(), sid.clone());
+                messages.push(Message::new(id, issuer, client_id, subject, sid, now));
             }
-            if let Some(page) = client.validated_frontchannel_logout() {
-                let (iss, sid) = (self.issuer().as_str(), self.sid_for(&client, &sid));
+            if let Some(page) = client.validated_frontchannel_logout()
+                && signed_out.frames.len() < MAX_FRAMES
+            {
+                let (iss, sid) = (self.issuer().as_str(), self.sid_for(&client, sid));
                 signed_out.frames.push(page.with([("iss", iss), ("sid", &sid)]));
             }
         }
         let applications = messages.len() + signed_out.frames.len();
-        if let (false, Some(outbox)) = (messages.is_empty(), self.outbox()) {
-            outbox.add(messages).await?;
+        if let Some(outbox) = self.outbox() {
+            // In parts: whoever else writes must not wait for all of them.
+            for some in messages.chunks(PAGE) {
+                outbox.add(some.to_vec()).await?;
+            }
         }
         self.emit(&Event::SessionEnded { subject, applications });
         Ok(signed_out)
     }
-}
-
-/// The same for the same end of the same session at the same client, so that ending it twice at once tells once.
-fn message_id(issuer: &str, client_id: &str, sid: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(hash(&["grantor logout", issuer, client_id, sid]))
 }
 
 /// A hash of texts that cannot run into each other.

@@ -186,17 +186,30 @@ impl Fetcher {
     }
 }
 
-async fn read(url: &str, mut response: Response, limit: usize) -> Result<Document, FetchError> {
+async fn read(url: &str, response: Response, limit: usize) -> Result<Document, FetchError> {
+    match read_some(url, response, limit).await? {
+        (document, false) => Ok(document),
+        (_, true) => Err(FetchError::new(url, format_args!("it has more than {limit} bytes"))),
+    }
+}
+
+/// At most so many bytes of an answer, and whether there are more.
+async fn read_some(
+    url: &str,
+    mut response: Response,
+    limit: usize,
+) -> Result<(Document, bool), FetchError> {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
     let (status, mut body) = (response.status().as_u16(), Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(|why| failed(url, &why))? {
-        if body.len() + chunk.len() > limit {
-            return Err(FetchError::new(url, format_args!("it has more than {limit} bytes")));
+        let room = limit - body.len();
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if chunk.len() > room {
+            return Ok((Document { status, content_type, body }, true));
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(Document { status, content_type, body })
+    Ok((Document { status, content_type, body }, false))
 }
 
 /// What went wrong, with its sources: reqwest says the least in the first of them.
@@ -262,7 +275,7 @@ impl Fetch for Fetcher {
             request = request.header(AUTHORIZATION, value);
         }
         let response = request.send().await.map_err(|why| failed(url, &why))?;
-        read(url, response, limit).await
+        Ok(read_some(url, response, limit).await?.0)
     }
 }
 

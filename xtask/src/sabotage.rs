@@ -566,15 +566,15 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "tell nobody that a session has ended",
         file: "core/src/session_end.rs",
-        from: "if let (false, Some(outbox)) = (messages.is_empty(), self.outbox()) {",
-        to: "if let (true, Some(outbox)) = (messages.is_empty(), self.outbox()) {",
+        from: "if let Some(outbox) = self.outbox() {",
+        to: "if let Some(outbox) = self.outbox().filter(|_| messages.is_empty()) {",
         tests: SESSION_END,
     },
     Sabotage {
         name: "tell the applications of other sessions",
         file: "core/src/session_end.rs",
-        from: "let of = Owner::Session(self.issuer().clone(), session.sid(self));",
-        to: "let of = Owner::Subject(self.issuer().clone(), session.subject.clone());",
+        from: "let of = Owner::Session(self.issuer().clone(), session.sid(self));\n        self.end(",
+        to: "let of = Owner::Subject(self.issuer().clone(), session.subject.clone());\n        self.end(",
         tests: SESSION_END,
     },
     Sabotage {
@@ -587,8 +587,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "tell of a session that has ended before",
         file: "core/src/session_end.rs",
-        from: "parts.retain(|part| ending.contains(&part.sid));",
-        to: "",
+        from: "if self.token_store().find(self.end_mark(&part, &share)).await?.is_none() {",
+        to: "if self.token_store().find(self.end_mark(&part, &share)).await.is_ok() {",
         tests: SESSION_END,
     },
     Sabotage {
@@ -685,8 +685,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "deliver one message after the other",
         file: "adapters/tokio/src/lib.rs",
-        from: "running.spawn(async move { drop(delivery.deliver().await) });",
-        to: "drop(delivery.deliver().await);\n            running.spawn(async {});",
+        from: "            running.spawn(async move {\n                drop(delivery.deliver().await);",
+        to: "            drop(delivery.deliver().await);\n            running.spawn(async move {",
         tests: LOGOUT,
     },
     Sabotage {
@@ -846,7 +846,7 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "let sessions live for ever",
         file: "examples/server/src/session.rs",
-        from: "if now >= expires_at || now >= last_seen.plus(self.idle) {",
+        from: "if now >= session.expires_at || now >= last_seen.plus(self.idle) {",
         to: "if false {",
         tests: GUIDE,
     },

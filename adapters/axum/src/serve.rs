@@ -78,6 +78,8 @@ impl Serve {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let accepted = tokio::select! {
+                // First the wish to stop, which is heard from its first look on: before anybody is answered.
+                biased;
                 () = &mut stop => break,
                 accepted = accept(&listener, &permits) => accepted,
             };

@@ -1,6 +1,7 @@
 //! What the adapters of [Grantor](grantor) share on tokio. A host uses `grantor-axum` or
 //! `grantor-actix`; an adapter for another framework begins here.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use grantor::{AuthorizationServer, Failure, Request, Response};
@@ -57,6 +58,8 @@ pub async fn maintain(server: AuthorizationServer) {
 
 /// How many messages are on their way at the same time.
 const PARALLEL: usize = 64;
+/// How many of them to one client: one that hangs again and again keeps nobody waiting.
+const SHARE: usize = 8;
 /// How often the outbox is looked at. What this process writes into it waits no longer, either.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,18 +69,51 @@ async fn deliver(server: AuthorizationServer) {
     }
     // Dropped with this future; what was on its way then is delivered by the next process.
     let mut running = JoinSet::new();
+    let mut shares: HashMap<String, usize> = HashMap::new();
     loop {
-        while running.try_join_next().is_some() {}
-        // A store that is away is asked again.
-        let due = server.due_deliveries(PARALLEL - running.len()).await.unwrap_or_default();
-        for delivery in due {
-            // What fails is told by its event, and tried again.
-            running.spawn(async move { drop(delivery.deliver().await) });
+        while let Some(done) = running.try_join_next() {
+            give_back(&mut shares, done);
+        }
+        // A store that is away, or panics, is asked again.
+        let (asked, room) = (server.clone(), PARALLEL - running.len());
+        let due = tokio::spawn(async move { asked.due_deliveries(room).await }).await;
+        for delivery in due.ok().and_then(Result::ok).unwrap_or_default() {
+            let client_id = delivery.client_id().to_owned();
+            let share = shares.entry(client_id.clone()).or_default();
+            if *share >= SHARE {
+                // It is due again when its lease has run out.
+                drop(delivery);
+                continue;
+            }
+            *share += 1;
+            // A receiver that fails is told of by its event. Whatever else fails is tried again when its lease has run
+            // out.
+            running.spawn(async move {
+                drop(delivery.deliver().await);
+                client_id
+            });
         }
         match running.len() {
-            PARALLEL.. => drop(running.join_next().await),
+            PARALLEL.. => {
+                if let Some(done) = running.join_next().await {
+                    give_back(&mut shares, done);
+                }
+            }
             _ => tokio::time::sleep(LOOK_EVERY).await,
         }
+    }
+}
+
+fn give_back(shares: &mut HashMap<String, usize>, done: Result<String, tokio::task::JoinError>) {
+    match done {
+        Ok(client_id) => {
+            if let Some(share) = shares.get_mut(&client_id) {
+                *share = share.saturating_sub(1);
+            }
+            shares.retain(|_, share| *share > 0);
+        }
+        // Whose it was, nobody knows: all begin anew.
+        Err(_) => shares.clear(),
     }
 }
 

@@ -228,7 +228,8 @@ impl<'a> Clients<'a> {
             ("request_uris", !client.request_uris.is_empty()),
         ];
         if client.backchannel_logout_uri.is_some() && !self.0.tells_of_logout() {
-            let why = "the server tells nobody (Builder::outbox, Builder::fetch)";
+            let why =
+                "the server tells nobody (Builder::outbox, Builder::fetch, Builder::logout_page)";
             return invalid("backchannel_logout_uri", why);
         }
         for (field, needed) in calls {

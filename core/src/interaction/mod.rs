@@ -64,8 +64,8 @@ pub struct Session {
     pub acr: Option<String>,
     /// How they proved it (RFC 8176), such as `pwd`.
     pub amr: Vec<String>,
-    /// When the session ends at the latest. Until then the applications in it are remembered, to be told of its
-    /// end; without it for as long as their tokens live.
+    /// When the session ends at the latest. Until then applications that are to be told of its end, and have no refresh
+    /// token, are remembered (for 90 days at most). Others, and all without it, are for as long as their grants live.
     pub expires_at: Option<Time>,
 }
 

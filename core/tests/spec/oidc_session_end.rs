@@ -273,6 +273,48 @@ fn of_a_session_that_has_ended_before_nobody_is_told_again() {
 }
 
 #[test]
+fn whoever_goes_on_with_a_session_that_has_ended_is_told_of_its_next_end() {
+    let told = Told::new();
+    told.world.tokens(TOLD);
+    told.end(&told.world.session());
+    assert_eq!(told.deliver(), 1);
+    // A host that keeps its id, and an approval that was under way.
+    told.world.pass(1);
+    let tokens = told.world.tokens(TOLD);
+    told.end(&told.world.session());
+    assert_eq!(told.deliver(), 1);
+    assert!(!told.world.is_alive(&str_of(&tokens, "access_token")));
+    let ids: Vec<_> = told.tokens().iter().map(|token| claims(token)["jti"].clone()).collect();
+    assert_ne!(ids[0], ids[1], "a receiver would take it for the one that it knows");
+}
+
+#[test]
+fn a_message_is_about_the_person_who_was_let_in_whoever_has_the_session_now() {
+    let told = Told::new();
+    told.world.tokens(TOLD);
+    // The host has kept its session's id for the next person.
+    let bob = Session::new("bob", "session of ann", told.world.server.now());
+    told.end(&bob);
+    told.deliver();
+    assert_eq!(claims(&told.tokens()[0])["sub"], "ann");
+}
+
+#[test]
+fn what_could_never_be_delivered_is_given_up_all_the_same() {
+    let told = Told::new();
+    told.world.tokens(TOLD);
+    told.end(&told.world.session());
+    // Whoever takes it dies, each time.
+    for _ in 0..3 {
+        assert_eq!(block_on(told.world.server.due_deliveries(10)).unwrap().len(), 1);
+        told.world.pass(30);
+    }
+    told.world.pass(86_400);
+    assert_eq!(told.deliver(), 0);
+    assert!(told.world.events().iter().any(|event| event.contains("is_last: true")));
+}
+
+#[test]
 fn a_pairwise_application_is_told_by_the_names_that_it_knows() {
     let told = Told::new();
     told.world.change(TOLD, |client| client.subject_type = SubjectType::Pairwise);

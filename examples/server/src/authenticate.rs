@@ -41,7 +41,7 @@ pub(crate) async fn authenticate(
     tracing::info!(subject = user.id, "signed in");
     // A session that the browser brought along ends: it may have been planted. Somebody else's ends for its
     // applications, too.
-    let before = app.sessions.find(headers, now).await?;
+    let before = app.sessions.last(headers).await?;
     match &before {
         Some(before) if before.user.id != user.id => drop(sign_out(app, headers).await?),
         _ => app.sessions.end(headers).await?,

@@ -24,6 +24,9 @@ pub(crate) const COOKIE_NAME: &str = "cerb_sid";
 /// none of its own for.
 pub(crate) const BY_PASSWORD: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:Password";
 
+/// For how long a session that has ended is known, so that its applications can still be told.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// How stale `last_seen` may be: a write per request would be a write per request.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -93,10 +96,11 @@ impl Sessions {
         self.accounts
             .0
             .write(move |connection| {
-                // Sessions that ended are swept here, a few at a time.
+                // Sessions that ended are swept here, a few at a time, when nobody comes back to sign out of them any
+                // more.
                 let sql = "DELETE FROM sessions WHERE id IN
                            (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT 20)";
-                connection.execute(sql, [now.millis()])?;
+                connection.execute(sql, [now.minus(KEPT).millis()])?;
                 let sql = "INSERT INTO sessions
                            (id, user_id, auth_time, last_seen, expires_at, user_agent, peer, engine_id)
                            VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7)";
@@ -115,6 +119,34 @@ impl Sessions {
         headers: &HeaderMap,
         now: Time,
     ) -> Result<Option<SignedIn>, StoreFailed> {
+        let Some((session, last_seen)) = self.read(headers).await? else { return Ok(None) };
+        if now >= session.expires_at || now >= last_seen.plus(self.idle) {
+            return Ok(None);
+        }
+        // Disabling a person, or moving their barrier, ends their sessions at once.
+        if session.user.is_disabled || session.auth_time < session.user.valid_from {
+            return Ok(None);
+        }
+        if now.since(last_seen) >= SEEN_EVERY.min(self.idle / 4) {
+            let id = row_id(session.token.expose());
+            let seen = move |connection: &rusqlite::Connection| {
+                let sql = "UPDATE sessions SET last_seen = ?2 WHERE id = ?1";
+                connection.execute(sql, params![id, now.millis()])?;
+                Ok::<_, StoreFailed>(())
+            };
+            self.accounts.0.write(seen).await?;
+        }
+        Ok(Some(session))
+    }
+
+    /// The session of a request, also one whose time has run out: it opens nothing, but its person may still want it
+    /// to end.
+    pub(crate) async fn last(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, StoreFailed> {
+        Ok(self.read(headers).await?.map(|(session, _)| session))
+    }
+
+    /// What the table has of a session, and when it was last seen.
+    async fn read(&self, headers: &HeaderMap) -> Result<Option<(SignedIn, Time)>, StoreFailed> {
         let Some(token) = cookie(headers) else { return Ok(None) };
         let id = row_id(token.expose());
         let sql = "SELECT user_id, auth_time, last_seen, expires_at, engine_id
@@ -133,24 +165,9 @@ impl Sessions {
             return Ok(None);
         };
         let engine_id = kept.unwrap_or_else(|| engine_id(&id));
-        if now >= expires_at || now >= last_seen.plus(self.idle) {
-            return Ok(None);
-        }
         let user = self.accounts.user_by_id(&user_id).await?;
-        // Disabling a person, or moving their barrier, ends their sessions at once.
-        let Some(user) = user.filter(|user| !user.is_disabled && auth_time >= user.valid_from)
-        else {
-            return Ok(None);
-        };
-        if now.since(last_seen) >= SEEN_EVERY.min(self.idle / 4) {
-            let seen = move |connection: &rusqlite::Connection| {
-                let sql = "UPDATE sessions SET last_seen = ?2 WHERE id = ?1";
-                connection.execute(sql, params![id, now.millis()])?;
-                Ok::<_, StoreFailed>(())
-            };
-            self.accounts.0.write(seen).await?;
-        }
-        Ok(Some(SignedIn { user, auth_time, expires_at, engine_id, token }))
+        let session = |user| SignedIn { user, auth_time, expires_at, engine_id, token };
+        Ok(user.map(|user| (session(user), last_seen)))
     }
 
     /// Ends the session of a request, if it has one.

@@ -1,30 +1,39 @@
-//! The end of a session of this server: its applications learn of it first.
+//! The end of a session of this server: its applications learn of it.
 
 use axum::http::HeaderMap;
-use grantor::SignedOut;
+use grantor::{Session, SignedOut};
 
 use crate::accounts::User;
 use crate::app::App;
 use crate::error::StoreFailed;
 
-/// Ends the session of a request, if it has one; and says what the browser is still to open.
+/// Ends the session of a request, if it has one, also one whose time has run out: its person says now that they are
+/// gone. Answers what the browser is still to open.
+///
+/// In a task of its own: a browser that hangs up must not leave it half done.
 pub(crate) async fn sign_out(app: &App, headers: &HeaderMap) -> Result<SignedOut, StoreFailed> {
-    let signed_out = match app.sessions.find(headers, app.server.now()).await? {
-        Some(session) => {
-            let ended = app.server.end_session(&session.to_engine()).await;
-            ended.map_err(|error| StoreFailed::of_engine(&error))?
-        }
-        None => SignedOut::default(),
-    };
-    app.sessions.end(headers).await?;
-    Ok(signed_out)
+    let (app, headers) = (app.clone(), headers.clone());
+    let ending = tokio::spawn(async move {
+        let session = app.sessions.last(&headers).await?.map(|session| session.to_engine());
+        let mut signed_out = tell(&app, session.as_ref()).await?;
+        app.sessions.end(&headers).await?;
+        // What was approved in between.
+        signed_out.frames.extend(tell(&app, session.as_ref()).await?.frames);
+        Ok(signed_out)
+    });
+    ending.await.unwrap_or_else(|error| Err(StoreFailed::because(&error)))
 }
 
 /// Ends one of a person's sessions. False when they have none of this id.
 pub(crate) async fn end_one(app: &App, user: &User, id: &str) -> Result<bool, StoreFailed> {
-    if let Some(session) = app.sessions.one(user, id).await? {
-        let ended = app.server.end_session(&session).await;
-        ended.map_err(|error| StoreFailed::of_engine(&error))?;
-    }
-    app.sessions.end_one(user, id).await
+    let session = app.sessions.one(user, id).await?;
+    tell(app, session.as_ref()).await?;
+    let ended = app.sessions.end_one(user, id).await?;
+    tell(app, session.as_ref()).await?;
+    Ok(ended)
+}
+
+async fn tell(app: &App, session: Option<&Session>) -> Result<SignedOut, StoreFailed> {
+    let Some(session) = session else { return Ok(SignedOut::default()) };
+    app.server.end_session(session).await.map_err(|error| StoreFailed::of_engine(&error))
 }

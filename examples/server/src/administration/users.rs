@@ -96,7 +96,8 @@ pub(crate) async fn change(
     }
     let claims = change_of_claims(change.name.as_deref(), change.claims)?;
     app.accounts.change_user(&user.id, claims, change.is_admin, app.server.now()).await?;
-    if change.is_active.is_some_and(|active| active == user.is_disabled) {
+    // Locking out is done again when it is asked for again: the first time may not have come to its end.
+    if change.is_active == Some(false) || change.is_active == Some(true) && user.is_disabled {
         let disable = change.is_active.map(|active| !active);
         end_everything(&app.server, &app.accounts, &user.email, disable, None).await?;
     }

