@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// A sector that no host is: no host has a colon in it.
+    /// A sector that no host is: a colon is only in hosts that begin with a bracket.
     fn shared_with_nobody(&self) -> String {
         format!("client:{}", self.client_id)
     }
