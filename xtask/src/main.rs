@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["sabotage", only @ ..] => sabotage::run(only),
         ["spec"] => spec::run(),
-        _ => Err("usage: cargo xtask sabotage [name…] | spec".into()),
+        _ => Err("usage: cargo xtask sabotage [name… | --turn <number>] | spec".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

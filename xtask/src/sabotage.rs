@@ -1055,12 +1055,21 @@ const ALL: &[Sabotage] = &[
     },
 ];
 
-/// Applies every change, or those whose name contains one of the words.
+/// Every how many commits CI tries one and the same change.
+const TURNS: usize = 3;
+
+/// Applies every change, or those whose name contains one of the words; or those whose turn it is, by the number of a
+/// commit.
 pub(crate) fn run(only: &[&str]) -> Done {
-    let chosen: VecDeque<&Sabotage> = ALL
-        .iter()
-        .filter(|s| only.is_empty() || only.iter().any(|word| s.name.contains(word)))
-        .collect();
+    let chosen: VecDeque<&Sabotage> = match only {
+        ["--turn", number] => {
+            let turn = number.parse::<usize>()? % TURNS;
+            println!("turn {turn} of {TURNS}");
+            ALL.iter().skip(turn).step_by(TURNS).collect()
+        }
+        [] => ALL.iter().collect(),
+        words => ALL.iter().filter(|s| words.iter().any(|word| s.name.contains(word))).collect(),
+    };
     let total = chosen.len();
     let [one, two] = ["one", "two"].map(Bench::new);
     one.check_unchanged(&chosen)?;
