@@ -46,7 +46,7 @@ impl Message {
 }
 
 /// Messages that wait to be delivered. Its contract in tests is
-/// [`outbox_conformance!`](crate::outbox_conformance).
+/// `outbox_conformance!` (feature `conformance`).
 ///
 /// Every method that changes something returns only when the change would survive the death of the process.
 #[async_trait]
