@@ -13,7 +13,6 @@ use crate::client::Client;
 use crate::env::Time;
 use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
-use crate::keys::Algorithm;
 use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::store::{Message, StoreError};
@@ -151,7 +150,7 @@ async fn logout_token(
         "events": {EVENT: {}},
     });
     let claims = claims.as_object().cloned().unwrap_or_else(Map::new);
-    let algorithm = client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256);
+    let algorithm = client.id_token_algorithm();
     Ok(server.keys().sign(algorithm, TYP, &claims, now).await?)
 }
 

@@ -58,6 +58,17 @@ impl GrantId {
         Self(hash.finalize().into())
     }
 
+    /// The id of a mark: a record whose being there says that something has happened. The texts cannot run into each
+    /// other; the first says what kind of mark it is.
+    pub(crate) fn of_texts(texts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(text);
+        }
+        Self(hash.finalize().into())
+    }
+
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }

@@ -396,10 +396,7 @@ impl AuthorizationServer {
         max_age: Duration,
         limit: usize,
     ) -> Result<Arc<Document>, FetchError> {
-        match &self.0.fetch {
-            Some(fetch) => fetch.get(url, max_age, limit).await,
-            None => Err(FetchError::new(url, "the server makes no outgoing calls: Builder::fetch")),
-        }
+        self.calls(url)?.get(url, max_age, limit).await
     }
 
     pub(crate) fn registration(&self) -> Option<&dyn Registration> {
@@ -424,10 +421,13 @@ impl AuthorizationServer {
         form: &[(&str, &str)],
         limit: usize,
     ) -> Result<Document, FetchError> {
-        match &self.0.fetch {
-            Some(fetch) => fetch.post(url, form, None, limit).await,
-            None => Err(FetchError::new(url, "the server makes no outgoing calls: Builder::fetch")),
-        }
+        self.calls(url)?.post(url, form, None, limit).await
+    }
+
+    /// What calls a URL.
+    fn calls(&self, url: &str) -> Result<&dyn Fetch, FetchError> {
+        let none = || FetchError::new(url, "the server makes no outgoing calls: Builder::fetch");
+        self.0.fetch.as_deref().ok_or_else(none)
     }
 
     pub(crate) fn fetches(&self) -> bool {

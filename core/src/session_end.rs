@@ -4,10 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
-
 use crate::client::Client;
 use crate::env::Time;
 use crate::event::Event;
@@ -63,6 +59,15 @@ impl Share {
             self.subject.clone_from(&grant.subject);
         }
     }
+}
+
+/// An application that is to be told.
+struct Ending {
+    /// That it was told of the end of what it had until its newest grant. Whoever goes on with a session that has ended
+    /// is told of anew.
+    mark: GrantId,
+    part: Part,
+    share: Share,
 }
 
 impl AuthorizationServer {
@@ -137,32 +142,27 @@ impl AuthorizationServer {
                 None => break,
             }
         }
-        let mut ending = BTreeMap::new();
+        let mut endings = Vec::new();
         for (part, share) in parts {
+            let mark = self.end_mark(&part, &share);
             // It was told of this before, unless it was let in anew since.
-            if self.token_store().find(self.end_mark(&part, &share)).await?.is_none() {
-                ending.insert(part, share);
+            if self.token_store().find(mark).await?.is_none() {
+                endings.push(Ending { mark, part, share });
             }
         }
-        let signed_out = self.tell(&ending, subject, now).await?;
+        let signed_out = self.tell(&endings, subject, now).await?;
         // Afterwards: whoever dies in between tells them once more rather than never.
-        for (part, share) in ending {
-            let (id, issuer) = (self.end_mark(&part, &share), self.issuer().clone());
-            let mark = Grant::tombstone(id, issuer, part.client_id, share.until.max(now), now);
+        for Ending { mark, part, share } in endings {
+            let (issuer, until) = (self.issuer().clone(), share.until.max(now));
+            let mark = Grant::tombstone(mark, issuer, part.client_id, until, now);
             self.token_store().insert(mark, None).await?;
         }
         Ok(signed_out)
     }
 
-    /// The mark that an application was told of the end of what it had in a session until its newest grant. Whoever goes
-    /// on with a session that has ended is told of anew.
-    fn end_mark(&self, part: &Part, share: &Share) -> GrantId {
-        GrantId::from_bytes(self.end_of(part, share))
-    }
-
-    fn end_of(&self, Part { client_id, sid }: &Part, share: &Share) -> [u8; 32] {
-        let newest = share.newest.1.to_string();
-        hash(&["grantor session end", self.issuer().as_str(), client_id, sid, &newest])
+    fn end_mark(&self, Part { client_id, sid }: &Part, share: &Share) -> GrantId {
+        let (issuer, newest) = (self.issuer().as_str(), share.newest.1.to_string());
+        GrantId::of_texts(&["grantor session end", issuer, client_id, sid, &newest])
     }
 
     async fn end_grant(&self, grant: &Grant, now: Time) -> Result<(), StoreError> {
@@ -179,14 +179,13 @@ impl AuthorizationServer {
 
     async fn tell(
         &self,
-        parts: &BTreeMap<Part, Share>,
+        endings: &[Ending],
         subject: &str,
         now: Time,
     ) -> Result<SignedOut, StoreError> {
         let (mut messages, mut signed_out) = (Vec::new(), SignedOut::default());
         let mut known: Option<Arc<Client>> = None;
-        for (part, share) in parts {
-            let Part { client_id, sid } = part;
+        for Ending { mark, part: Part { client_id, sid }, share } in endings {
             // They are in the order of the clients.
             if known.as_ref().is_none_or(|client| client.client_id != *client_id) {
                 known = self.client_store().find(self.issuer(), client_id).await?;
@@ -194,8 +193,7 @@ impl AuthorizationServer {
             let Some(client) = known.clone().filter(|client| client.active) else { continue };
             if client.backchannel_logout_uri.is_some() && self.tells_of_logout() {
                 let (issuer, subject) = (self.issuer().clone(), share.subject.clone());
-                let id = BASE64_URL_SAFE_NO_PAD.encode(self.end_of(part, share));
-                let (client_id, sid) = (client_id.clone(), sid.clone());
+                let (id, client_id, sid) = (mark.to_string(), client_id.clone(), sid.clone());
                 messages.push(Message::new(id, issuer, client_id, subject, sid, now));
             }
             if let Some(page) = client.validated_frontchannel_logout()
@@ -215,14 +213,4 @@ impl AuthorizationServer {
         self.emit(&Event::SessionEnded { subject, applications });
         Ok(signed_out)
     }
-}
-
-/// A hash of texts that cannot run into each other.
-fn hash(parts: &[&str]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }

@@ -1,13 +1,14 @@
 //! Messages that wait to be delivered, on sled.
 
+use std::cell::Cell;
+
 use async_trait::async_trait;
 use grantor::store::{Message, Outbox, StoreError};
 use grantor::{Issuer, Time};
 use sled::Transactional as _;
-use sled::transaction::ConflictableTransactionError;
 
 use crate::codec;
-use crate::records::{Failure, Records};
+use crate::records::{Failure, Records, abort};
 use crate::store::Sled;
 
 #[async_trait]
@@ -38,10 +39,9 @@ impl Outbox for Sled {
     async fn settle(&self, id: &str, next: Option<Time>) -> Result<bool, StoreError> {
         self.run(|records| {
             let settled = records.change_message(id, |message| {
-                next.map(|due_at| {
-                    message.due_at = due_at;
-                })
-                .is_some()
+                let Some(due_at) = next else { return false };
+                message.due_at = due_at;
+                true
             })?;
             Ok(settled.is_some())
         })
@@ -102,16 +102,16 @@ impl Records {
                 break;
             }
             // Somebody else may have claimed or settled it since.
-            let mut is_ours = false;
+            let is_ours = Cell::new(false);
             let message = self.change_message(id, |message| {
-                is_ours = message.due_at <= now;
-                if is_ours {
+                is_ours.set(message.due_at <= now);
+                if is_ours.get() {
                     message.due_at = until;
                     message.attempts += 1;
                 }
                 true
             })?;
-            claimed.extend(message.filter(|_| is_ours));
+            claimed.extend(message.filter(|_| is_ours.get()));
         }
         Ok(claimed)
     }
@@ -121,16 +121,15 @@ impl Records {
     fn change_message(
         &self,
         id: &str,
-        mut change: impl FnMut(&mut Message) -> bool,
+        change: impl Fn(&mut Message) -> bool,
     ) -> Result<Option<Message>, Failure> {
         let _change = self.durability.changing();
         let both = (&self.messages, &self.due);
-        let change = std::cell::RefCell::new(&mut change);
         let changed = both.transaction(|(stored, due)| {
             let Some(bytes) = stored.get(id.as_bytes())? else { return Ok(None) };
             let mut message = codec::read_message(&bytes).map_err(abort)?;
             let before = codec::due_of(&message);
-            let stays = (change.borrow_mut())(&mut message);
+            let stays = change(&mut message);
             due.remove(before)?;
             if stays {
                 due.insert(codec::due_of(&message), &[])?;
@@ -143,8 +142,4 @@ impl Records {
         });
         Ok(changed?)
     }
-}
-
-fn abort(error: StoreError) -> ConflictableTransactionError<StoreError> {
-    ConflictableTransactionError::Abort(error)
 }

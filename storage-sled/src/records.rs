@@ -428,6 +428,6 @@ impl Place {
     }
 }
 
-fn abort(error: StoreError) -> ConflictableTransactionError<StoreError> {
+pub(crate) fn abort(error: StoreError) -> ConflictableTransactionError<StoreError> {
     ConflictableTransactionError::Abort(error)
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::{Client, ClientAuthentication, SecretEntry};
 use crate::endpoint::Call;
@@ -117,12 +116,7 @@ async fn once(
     expires_at: Time,
 ) -> Result<(), Misdeed> {
     let issuer = call.server.issuer();
-    let mut hash = Sha256::new();
-    for part in ["grantor assertion", issuer.as_str(), &client.client_id, jti] {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part);
-    }
-    let id = GrantId::from_bytes(hash.finalize().into());
+    let id = GrantId::of_texts(&["grantor assertion", issuer.as_str(), &client.client_id, jti]);
     let (issuer, client_id) = (issuer.clone(), client.client_id.clone());
     // Another process whose clock is behind must still find it.
     let until = expires_at.plus(CLOCK_DIFFERENCE);

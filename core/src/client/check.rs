@@ -104,7 +104,7 @@ pub(super) fn check(client: &Client) -> Result<(), RegistryError> {
         ("tos_uri", &client.tos_uri),
     ];
     for (field, uri) in uris {
-        check_page(field, uri.as_ref())?;
+        check_url(field, uri.as_ref())?;
     }
     for (field, lifetime) in [
         ("access_token_lifetime", client.access_token_lifetime),
@@ -144,7 +144,7 @@ fn check_response_types(client: &Client) -> Result<(), RegistryError> {
     }
     for (grant_type, has_one) in [
         (GrantType::AuthorizationCode, types.iter().any(|one| one.has_code())),
-        (GrantType::Implicit, types.iter().any(|one| one.is_implicit())),
+        (GrantType::Implicit, is_implicit),
     ] {
         if client.may(grant_type) && !has_one {
             return invalid("response_types", format!("none of them is for {grant_type}"));
@@ -165,7 +165,7 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
 
 /// Pairwise identifiers need to know which clients share them.
 fn check_sector(client: &Client) -> Result<(), RegistryError> {
-    check_page("sector_identifier_uri", client.sector_identifier_uri.as_ref())?;
+    check_url("sector_identifier_uri", client.sector_identifier_uri.as_ref())?;
     if client.subject_type == SubjectType::Pairwise && client.sector().is_none() {
         let why = "it has redirect URIs of several hosts: it needs a sector_identifier_uri";
         return invalid("subject_type", why);
@@ -215,14 +215,13 @@ fn check_localized(client: &Client) -> Result<(), RegistryError> {
             ("policy_uri", &localized.policy_uri),
             ("tos_uri", &localized.tos_uri),
         ] {
-            check_page(field, uri.as_ref())?;
+            check_url(field, uri.as_ref())?;
         }
     }
     Ok(())
 }
 
-/// A URL that people are led to.
-fn check_page(field: &'static str, uri: Option<&String>) -> Result<(), RegistryError> {
+fn check_url(field: &'static str, uri: Option<&String>) -> Result<(), RegistryError> {
     match uri.is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
         true => invalid(field, "use an https URL"),
         false => Ok(()),
@@ -243,9 +242,7 @@ fn check_keys(client: &Client) -> Result<(), RegistryError> {
     {
         return invalid("jwks", why.to_string());
     }
-    if client.jwks_uri.as_ref().is_some_and(|uri| uri.len() > MAX_TEXT || !is_https(uri)) {
-        return invalid("jwks_uri", "use an https URL");
-    }
+    check_url("jwks_uri", client.jwks_uri.as_ref())?;
     let has_keys = client.jwks.is_some() || client.jwks_uri.is_some();
     if client.authentication == ClientAuthentication::PrivateKeyJwt && !has_keys {
         return invalid("jwks", "private_key_jwt needs the client's public keys: jwks or jwks_uri");

@@ -260,7 +260,7 @@ pub(crate) fn write(client: &Client) -> Map<String, Value> {
             _ => name(client.token_endpoint_auth_signing_alg),
         },
         "id_token_signed_response_alg":
-            client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256).as_str(),
+            client.id_token_algorithm().as_str(),
         "userinfo_signed_response_alg": name(client.userinfo_signed_response_alg),
         "request_object_signing_alg": name(client.request_object_signing_alg),
         "require_signed_request_object": client.require_signed_request_object,

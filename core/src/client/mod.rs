@@ -362,6 +362,12 @@ impl Client {
     }
 
     /// Whether it wants to know when a session ends.
+    /// What its ID tokens and logout tokens are signed with. RS256 is what every client must know (OpenID Connect Core
+    /// section 15.1).
+    pub(crate) fn id_token_algorithm(&self) -> Algorithm {
+        self.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256)
+    }
+
     pub(crate) fn is_told_of_logout(&self) -> bool {
         self.backchannel_logout_uri.is_some() || self.frontchannel_logout_uri.is_some()
     }

@@ -6,7 +6,6 @@ use crate::client::Client;
 use crate::env::Time;
 use crate::error::Misdeed;
 use crate::grant::Grant;
-use crate::keys::Algorithm;
 use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::server::AuthorizationServer;
@@ -41,7 +40,7 @@ pub(crate) async fn mint(
 ) -> Result<Secret, Misdeed> {
     let more = more(server, &order).await?;
     let Order { grant, client, code, access_token, first, .. } = order;
-    let algorithm = client.id_token_signed_response_alg.unwrap_or(Algorithm::Rs256);
+    let algorithm = client.id_token_algorithm();
     let mut claims: Map<String, Value> =
         more.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
     let lifetime = server.policy().id_token_lifetime(client);

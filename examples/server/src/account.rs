@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use grantor::Time;
+use grantor::{Session, Time};
 use grantor_axum::Reply;
 use serde::Deserialize;
 
@@ -38,7 +38,7 @@ async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, 
     for (n, session) in app.sessions.list(&me.user, app.server.now()).await?.into_iter().enumerate()
     {
         let applications = match n < SESSIONS_IN_FULL {
-            true => applications_in(app, me, &session.id).await?,
+            true => applications_in(app, &session.session).await?,
             false => Vec::new(),
         };
         sessions.push(SessionView {
@@ -74,9 +74,8 @@ async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, 
 const SESSIONS_IN_FULL: usize = 20;
 
 /// The names of the applications that a session is signed in to.
-async fn applications_in(app: &App, me: &SignedIn, id: &str) -> Result<Vec<String>, StoreFailed> {
-    let Some(session) = app.sessions.one(&me.user, id).await? else { return Ok(Vec::new()) };
-    let clients = app.server.clients_in(&session).await;
+async fn applications_in(app: &App, session: &Session) -> Result<Vec<String>, StoreFailed> {
+    let clients = app.server.clients_in(session).await;
     let clients = clients.map_err(|error| StoreFailed::of_engine(&error))?;
     Ok(clients.iter().map(|client| client.client_name.clone()).collect())
 }

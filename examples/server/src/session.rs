@@ -42,6 +42,8 @@ pub(crate) struct Sessions {
 /// A session as its person sees it in a list.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
+    /// As the engine sees it.
+    pub(crate) session: grantor::Session,
     /// A part of a hash: it names the session and opens nothing.
     pub(crate) id: String,
     pub(crate) created_at: Time,
@@ -189,7 +191,7 @@ impl Sessions {
         self.accounts
             .0
             .read(move |connection| {
-                let sql = "SELECT id, auth_time, last_seen, expires_at, user_agent, peer
+                let sql = "SELECT id, auth_time, last_seen, expires_at, user_agent, peer, engine_id
                            FROM sessions WHERE user_id = ?1 AND expires_at > ?2
                              AND last_seen > ?3 AND auth_time >= ?4
                            ORDER BY auth_time DESC LIMIT 200";
@@ -198,8 +200,10 @@ impl Sessions {
                 let key = params![user_id, now, seen, valid_from.millis()];
                 let listed = statement.query_map(key, |row| {
                     let time = |at| Ok::<_, rusqlite::Error>(Time::from_millis(row.get(at)?));
+                    let id: [u8; 32] = row.get(0)?;
                     Ok(Listed {
-                        id: public_id(&row.get::<_, [u8; 32]>(0)?),
+                        session: to_engine(&user_id, &id, row.get(6)?, time(1)?),
+                        id: public_id(&id),
                         created_at: time(1)?,
                         last_seen: time(2)?,
                         expires_at: time(3)?,
@@ -229,9 +233,8 @@ impl Sessions {
                            WHERE user_id = ?1 AND substr(id, 1, 16) = ?2";
                 let mut statement = connection.prepare_cached(sql)?;
                 let row = statement.query_row(params![user_id, id], |row| {
-                    let kept: Option<String> = row.get(1)?;
-                    let kept = kept.unwrap_or(engine_id(&row.get(0)?));
-                    Ok(grantor::Session::new(&user_id, kept, Time::from_millis(row.get(2)?)))
+                    let auth_time = Time::from_millis(row.get(2)?);
+                    Ok(to_engine(&user_id, &row.get(0)?, row.get(1)?, auth_time))
                 });
                 Ok(row.optional()?)
             })
@@ -304,6 +307,17 @@ impl SignedIn {
 /// The id that the engine gets of a session that goes on none: a hash already, which it hashes again for `sid`.
 fn engine_id(row_id: &[u8; 32]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(row_id)
+}
+
+/// A session that a row tells of. `kept` is the name that it goes on under, if it goes on one.
+fn to_engine(
+    user_id: &str,
+    row_id: &[u8; 32],
+    kept: Option<String>,
+    auth_time: Time,
+) -> grantor::Session {
+    let id = kept.unwrap_or_else(|| engine_id(row_id));
+    grantor::Session::new(user_id, id, auth_time)
 }
 
 fn public_id(row_id: &[u8; 32]) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::application::{Application, Profile, endpoint, is_alive, unique, unsigned};
+use crate::application::{Application, Profile, SignedIn, endpoint, is_alive, unique, unsigned};
 use crate::browser::{Browser, End};
 use crate::suite::suite;
 
@@ -114,6 +114,19 @@ fn without_a_redirect_a_person_signs_out_on_a_page() {
     assert_page(&end_session(&mut browser, &[]), 200, SIGNED_OUT);
 }
 
+/// Signs in to an application, and out again by it.
+fn sign_in_and_out(application: &Application, browser: &mut Browser, bye: &str) -> SignedIn {
+    let signed_in = application.sign_in(browser, &[]);
+    let parameters = [
+        ("id_token_hint", &*signed_in.raw_id_token),
+        ("post_logout_redirect_uri", bye),
+        ("state", "s"),
+    ];
+    let End::Redirected(url) = end_session(browser, &parameters) else { panic!() };
+    assert_eq!(url.as_str(), format!("{bye}?state=s"));
+    signed_in
+}
+
 /// The form that was posted to a path of the applications' host, once it has come.
 fn received(path: &str) -> BTreeMap<String, String> {
     for _ in 0..200 {
@@ -138,14 +151,7 @@ fn an_application_is_told_behind_the_persons_back() {
         assert_eq!(metadata[name], true, "{name}");
     }
     let mut browser = Browser::default();
-    let signed_in = application.sign_in(&mut browser, &[]);
-    let parameters = [
-        ("id_token_hint", &*signed_in.raw_id_token),
-        ("post_logout_redirect_uri", &bye),
-        ("state", "s"),
-    ];
-    let End::Redirected(url) = end_session(&mut browser, &parameters) else { panic!() };
-    assert_eq!(url.as_str(), format!("{bye}?state=s"));
+    let signed_in = sign_in_and_out(&application, &mut browser, &bye);
     let form = received(&path);
     assert_eq!(form.keys().collect::<Vec<_>>(), ["logout_token"]);
     let token = &form["logout_token"];
@@ -179,14 +185,7 @@ fn a_page_of_an_application_is_opened_in_a_frame_and_the_person_goes_on() {
         assert_eq!(metadata[name], true, "{name}");
     }
     let mut browser = Browser::default();
-    let signed_in = application.sign_in(&mut browser, &[]);
-    let parameters = [
-        ("id_token_hint", &*signed_in.raw_id_token),
-        ("post_logout_redirect_uri", &bye),
-        ("state", "s"),
-    ];
-    let End::Redirected(url) = end_session(&mut browser, &parameters) else { panic!() };
-    assert_eq!(url.as_str(), format!("{bye}?state=s"));
+    let signed_in = sign_in_and_out(&application, &mut browser, &bye);
     let [frame] = browser.frames.as_slice() else { panic!("{:?}", browser.frames) };
     let frame = Url::parse(frame).unwrap();
     assert!(frame.as_str().starts_with(&format!("{page}?")), "{frame}");
