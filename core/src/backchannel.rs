@@ -15,7 +15,7 @@ use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
 use crate::secret::Secret;
 use crate::server::AuthorizationServer;
-use crate::store::{Message, StoreError};
+use crate::store::{Message, Outbox, StoreError};
 
 /// The type of a logout token, which no other token has (section 2.4).
 const TYP: &str = "logout+jwt";
@@ -48,6 +48,14 @@ impl AuthorizationServer {
     /// When the store fails.
     pub async fn due_deliveries(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let Some(outbox) = self.outbox() else { return Ok(Vec::new()) };
+        self.reported(self.take_due(outbox, limit).await)
+    }
+
+    async fn take_due(
+        &self,
+        outbox: &dyn Outbox,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let now = self.now();
         let claimed = outbox.claim(self.issuer(), now, now.plus(LEASE), limit).await?;
         let mut due = Vec::new();
@@ -62,6 +70,14 @@ impl AuthorizationServer {
             due.push(Delivery { server: self.clone(), message });
         }
         Ok(due)
+    }
+
+    /// Whoever delivers in the background has nobody to tell.
+    fn reported<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done {
+            self.emit(&Event::DeliveryFailed { reason: with_sources(error) });
+        }
+        done
     }
 
     fn report_undelivered(&self, message: &Message, is_last: bool, reason: String) {
@@ -83,8 +99,12 @@ impl Delivery {
     /// # Errors
     /// When a store fails. The message is then tried again.
     pub async fn deliver(self) -> Result<(), StoreError> {
+        let Some(outbox) = self.server.outbox() else { return Ok(()) };
+        self.server.reported(self.send(outbox).await)
+    }
+
+    async fn send(&self, outbox: &dyn Outbox) -> Result<(), StoreError> {
         let Self { server, message } = self;
-        let Some(outbox) = server.outbox() else { return Ok(()) };
         let client = server.client_store().find(server.issuer(), &message.client_id).await?;
         // Nobody is called for a client that is gone, switched off, or does not want to know any more.
         let target = client.filter(|client| client.active);
@@ -94,15 +114,15 @@ impl Delivery {
             outbox.settle(&message.id, None).await?;
             return Ok(());
         };
-        match send(&server, &message, &uri, client).await {
+        match send(server, message, &uri, client).await {
             Ok(()) => {
                 outbox.settle(&message.id, None).await?;
                 server.emit(&Event::LogoutDelivered { client_id: &message.client_id });
             }
             Err(reason) => {
-                let next = next_try(&message, server.now());
+                let next = next_try(message, server.now());
                 outbox.settle(&message.id, next).await?;
-                server.report_undelivered(&message, next.is_none(), reason);
+                server.report_undelivered(message, next.is_none(), reason);
             }
         }
         Ok(())

@@ -135,6 +135,11 @@ pub enum Event<'a> {
         /// Why, for the operator.
         reason: String,
     },
+    /// Applications wait to be told of the end of a session, because a store failed. It is tried again.
+    DeliveryFailed {
+        /// Why, with the sources of the error.
+        reason: String,
+    },
     /// Maintenance could not be done. It is tried again; until then keys may grow old and ended
     /// grants stay.
     MaintenanceFailed {

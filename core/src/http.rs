@@ -435,7 +435,7 @@ impl Response {
 }
 
 /// The origin of a web address, as a policy for browsers names it.
-fn web_origin(url: &str) -> Option<String> {
+pub(crate) fn web_origin(url: &str) -> Option<String> {
     let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
     let origin = url?.origin().ascii_serialization();
     // The parser lets hosts have what would end a directive.

@@ -53,6 +53,7 @@
 //! backend, and `store_conformance!` (feature `conformance`) the same contract as tests.
 
 mod backchannel;
+mod browser_state;
 mod builder;
 mod client;
 mod consent;

@@ -71,6 +71,13 @@ pub struct Policy {
     /// authentication); OAuth 2.1 has dropped the implicit flow (RFC 9700 section 2.1.2). It is for applications
     /// that know nothing else, and for certification.
     pub implicit: bool,
+    /// Whether pages of applications can ask in the browser whether their person is still signed in (OpenID Connect
+    /// Session Management 1.0): off. On, authorization responses carry `session_state` and set a cookie that scripts of
+    /// this server's origin can read and that browsers send from other sites too;
+    /// see [`crate::AuthorizationServer::browser_state_cookie`]. Browsers that keep cookies from frames of other
+    /// sites do not answer the question; applications that must know are told of
+    /// ([`crate::AuthorizationServer::end_session`]).
+    pub session_management: bool,
     /// What tokens can be signed with: RS256, ES256 and EdDSA. RS256 and EdDSA must be among them: they
     /// are what ID tokens and access tokens are signed with for clients that ask for nothing
     /// else.
@@ -134,6 +141,7 @@ impl Default for Policy {
             acr_values: Vec::new(),
             anonymous_revocation: false,
             implicit: false,
+            session_management: false,
             algorithms: vec![Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa],
             rotate_keys_every: days(30),
             publish_keys_ahead: minutes(15),

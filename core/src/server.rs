@@ -83,6 +83,7 @@ pub(crate) mod path {
     pub(crate) const REVOKE: &str = "/oauth2/revoke";
     pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
     pub(crate) const END_SESSION: &str = "/oauth2/logout";
+    pub(crate) const CHECK_SESSION: &str = "/oauth2/check_session";
     pub(crate) const REGISTER: &str = "/oauth2/register";
     pub(crate) const JWKS: &str = "/oauth2/jwks.json";
     pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -118,6 +119,7 @@ impl AuthorizationServer {
             path::INTROSPECT => endpoint::introspect::respond(&mut call).await,
             path::REGISTER => endpoint::register::respond(&mut call).await,
             path::JWKS => return endpoint::jwks::answer(&call),
+            path::CHECK_SESSION => return endpoint::check_session::answer(&call),
             path::OPENID_CONFIGURATION => return endpoint::discovery::answer(&call),
             _ => return self.well_known_or_nothing(request).await,
         };
@@ -175,6 +177,7 @@ impl AuthorizationServer {
         .iter()
         .chain(self.logout_page().map(|_| &path::END_SESSION))
         .chain(self.registration().map(|_| &path::REGISTER))
+        .chain(self.policy().session_management.then_some(&path::CHECK_SESSION))
         .map(|path| format!("{prefix}{path}"))
         .chain([format!("{}{prefix}", path::OAUTH_METADATA)])
         .collect()

@@ -1,7 +1,7 @@
 // Starts grantor-server as a user would, in a folder of its own, and reads what its first start
 // prints.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,14 +24,24 @@ export function freePort() {
   });
 }
 
-/** Starts a server; `host` is the name in its issuer. */
-export async function startServer({ host = 'localhost', env = {} } = {}) {
+/** Starts a server; `host` is the name in its issuer. With `tls` it speaks TLS with a certificate that nobody knows:
+ *  set NODE_TLS_REJECT_UNAUTHORIZED=0, and have the browser ignore it. */
+export async function startServer({ host = 'localhost', env = {}, tls = false } = {}) {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'grantor-e2e-'));
-  const server = new Server(`http://${host}:${port}`, port, folder, env);
+  const scheme = tls ? 'https' : 'http';
+  if (tls) env = { ...env, ...certificate(folder) };
+  const server = new Server(`${scheme}://${host}:${port}`, port, folder, env);
   await server.start();
   server.readFirstStart();
   return server;
+}
+
+function certificate(folder) {
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'];
+  execFileSync('openssl', [...request, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  return { GRANTOR_TLS__KEY: key, GRANTOR_TLS__CERTIFICATE: certificate };
 }
 
 class Server {
@@ -78,7 +88,7 @@ class Server {
   /** Requests go to the loopback address, whatever the issuer is called: Node resolves no
    *  `*.localhost` names. */
   url(path) {
-    return `http://127.0.0.1:${this.port}${path}`;
+    return `${new URL(this.issuer).protocol}//127.0.0.1:${this.port}${path}`;
   }
 
   /** The administrator's session cookie, by the JSON login. */

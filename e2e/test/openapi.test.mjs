@@ -151,6 +151,16 @@ test('clients', async () => {
   await call('changeClient', 403, { path: { id: spa.id }, body: {}, ...foreign });
 });
 
+/** Signs somebody in, in another browser, and says who that is. */
+async function elsewhere({ email, password }) {
+  const answer = await fetch(server.url('/v1/auth/login'), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ email, password }),
+  });
+  return (await answer.json()).user.id;
+}
+
 test('people', async () => {
   const added = await call('createUser', 201, { body: { email: 'bo@example.com', name: 'Bo' } });
   assert.ok(added.password);
@@ -175,7 +185,17 @@ test('people', async () => {
   await call('changeUser', 409, { path: { id: me.id }, body: { isAdmin: false } });
   assert.ok((await call('resetPassword', 200, { path })).password);
   await call('resetPassword', 404, stranger);
-  for (const [id, body] of [['listUsers'], ['showUser'], ['resetPassword'], ['createUser', own], ['changeUser', {}]]) {
+  const [one] = (await call('userSessions', 200, { path: { id: me.id } })).data;
+  assert.deepEqual([one.current, one.applications], [true, []]);
+  await call('userSessions', 404, stranger);
+  const there = await elsewhere(own);
+  const other = (await call('userSessions', 200, { path: { id: there } })).data[0];
+  const ending = { path: { id: there, session: other.id } };
+  await call('endUserSession', 401, { ...ending, ...nobody });
+  await call('endUserSession', 403, { ...ending, ...foreign });
+  await call('endUserSession', 204, ending);
+  await call('endUserSession', 404, ending);
+  for (const [id, body] of [['listUsers'], ['showUser'], ['userSessions'], ['resetPassword'], ['createUser', own], ['changeUser', {}]]) {
     await call(id, 401, { path, body, ...nobody });
   }
   for (const [id, body] of [['resetPassword'], ['createUser', own], ['changeUser', {}]]) {
@@ -190,7 +210,7 @@ test('who is no administrator may nothing of it', async () => {
     body: JSON.stringify(server.user),
   });
   const headers = { Cookie: answer.headers.getSetCookie()[0].split(';')[0] };
-  for (const id of ['listClients', 'showClient', 'listUsers', 'showUser']) {
+  for (const id of ['listClients', 'showClient', 'listUsers', 'showUser', 'userSessions']) {
     await call(id, 403, { path: { id: 'any' }, headers });
   }
 });

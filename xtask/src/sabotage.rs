@@ -37,6 +37,7 @@ macro_rules! spec {
 }
 const IMPLICIT: Tests = spec!("oidc_implicit::");
 const SESSION_END: Tests = spec!("oidc_session_end::");
+const SESSION_MANAGEMENT: Tests = spec!("oidc_session_management::");
 const PAIRWISE: Tests = spec!("oidc_pairwise::");
 const ASSERTIONS: Tests = spec!("rfc7523::");
 const REGISTRATION: Tests = spec!("rfc7591::");
@@ -60,6 +61,8 @@ const CONSOLE: Tests = server!("console::");
 const USERS_API: Tests = server!("users_api::");
 const LOGIN_UI: Tests = server!("login_ui::");
 const MOVING: Tests = server!("sled::");
+const CERTIFIED_SESSIONS: Tests =
+    &[&["-p", "grantor-server", "--test", "certification", "basic_session"]];
 const LIMITS: Tests = &[&["-p", "grantor-server", "--bin", "grantor-server", "limits::"]];
 const PROXY: Tests = &[&["-p", "grantor-server", "--bin", "grantor-server", "proxy::"]];
 
@@ -592,6 +595,41 @@ const ALL: &[Sabotage] = &[
         tests: SESSION_END,
     },
     Sabotage {
+        name: "give a session state that holds for every origin",
+        file: "core/src/browser_state.rs",
+        from: "format!(\"{} {origin} {state} {salt}\", client.client_id)",
+        to: "format!(\"{} {} {state} {salt}\", client.client_id, origin.len())",
+        tests: SESSION_MANAGEMENT,
+    },
+    Sabotage {
+        name: "let a frame of another site sign a browser out",
+        file: "core/src/browser_state.rs",
+        from: "let cookie = session.map(|session| self.cookie(Some(session)));",
+        to: "let cookie = Some(self.cookie(session));",
+        tests: SESSION_MANAGEMENT,
+    },
+    Sabotage {
+        name: "show scripts a name of the session that applications know",
+        file: "core/src/browser_state.rs",
+        from: "self.ring().pseudonym(\"browser state\", self.issuer(), \"\", &session.id)",
+        to: "session.sid(self)",
+        tests: SESSION_MANAGEMENT,
+    },
+    Sabotage {
+        name: "leave the browser's state as it was when a person signs out",
+        file: "examples/server/src/replies.rs",
+        from: "for cookie in [Some(own), shared].into_iter().flatten() {",
+        to: "for cookie in [Some(own), shared.filter(|_| session.is_some())].into_iter().flatten() {",
+        tests: CERTIFIED_SESSIONS,
+    },
+    Sabotage {
+        name: "say nothing when a store fails while applications are told",
+        file: "core/src/backchannel.rs",
+        from: "if let Err(error) = &done {",
+        to: "if let Some(error) = done.as_ref().err().filter(|_| self.outbox().is_none()) {",
+        tests: SESSION_END,
+    },
+    Sabotage {
         name: "end what was meant to outlive the session",
         file: "core/src/session_end.rs",
         from: "EndsWithSession::Online => !grant.scope.contains(\"offline_access\"),",
@@ -601,8 +639,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "give a message up at its first failure",
         file: "core/src/backchannel.rs",
-        from: "let next = next_try(&message, server.now());",
-        to: "let next = next_try(&message, server.now()).filter(|_| message.attempts > 1);",
+        from: "let next = next_try(message, server.now());",
+        to: "let next = next_try(message, server.now()).filter(|_| message.attempts > 1);",
         tests: SESSION_END,
     },
     Sabotage {

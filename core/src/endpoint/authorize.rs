@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Call;
 use super::request_object;
 use super::response_mode::ResponseMode;
+use crate::browser_state::BrowserState;
 use crate::client::redirect::{RedirectMismatch, ValidatedRedirect};
 use crate::client::{Client, ResponseType};
 use crate::env::Time;
@@ -164,10 +165,13 @@ pub(crate) struct Redirect {
     pub(crate) uri: ValidatedRedirect,
     state: Option<String>,
     mode: ResponseMode,
+    /// Who is signed in, once the host has said so.
+    pub(crate) browser: Option<Box<BrowserState>>,
 }
 
 impl Redirect {
-    /// A response: these parameters, then `state` as it came, then `iss` (RFC 9207).
+    /// A response: these parameters, then `state` as it came, `iss` (RFC 9207), and `session_state` (OpenID Connect
+    /// Session Management section 2).
     pub(crate) fn respond(
         &self,
         server: &AuthorizationServer,
@@ -175,8 +179,14 @@ impl Redirect {
     ) -> Response {
         let state = self.state.as_deref().map(|state| ("state", state));
         let iss = ("iss", server.issuer().as_str());
-        let all = parameters.iter().copied().chain(state).chain([iss]);
-        self.mode.send(&self.uri, all)
+        let browser = self.browser.as_ref();
+        let session_state = browser.map(|it| ("session_state", it.session_state.as_str()));
+        let all = parameters.iter().copied().chain(state).chain([iss]).chain(session_state);
+        let response = self.mode.send(&self.uri, all);
+        match browser.and_then(|it| it.cookie.clone()) {
+            Some(cookie) => response.header("set-cookie", cookie),
+            None => response,
+        }
     }
 
     pub(crate) fn error(
@@ -433,12 +443,12 @@ pub(crate) fn redirect(parameters: &Parameters, client: &Client) -> Result<Redir
     let state = parameters.get("state").map(str::to_owned);
     if state.as_ref().is_some_and(|state| state.len() > MAX_OPAQUE) {
         return Err(Refusal::Redirected {
-            redirect: Redirect { uri, state: None, mode },
+            redirect: Redirect { uri, state: None, mode, browser: None },
             code: "invalid_request",
             description: "the state is too long",
         });
     }
-    Ok(Redirect { uri, state, mode })
+    Ok(Redirect { uri, state, mode, browser: None })
 }
 
 fn response_type(parameters: &Parameters) -> Option<ResponseType> {

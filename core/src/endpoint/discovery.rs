@@ -68,6 +68,7 @@ fn metadata(server: &AuthorizationServer) -> Value {
     }
     let optional = [
         ("end_session_endpoint", path::END_SESSION, server.logout_page().is_some()),
+        ("check_session_iframe", path::CHECK_SESSION, server.policy().session_management),
         ("registration_endpoint", path::REGISTER, server.registration().is_some()),
     ];
     let told = server.tells_of_logout();

@@ -11,6 +11,7 @@ use crate::http::{Request, Response};
 use crate::server::AuthorizationServer;
 
 pub(crate) mod authorize;
+pub(crate) mod check_session;
 pub(crate) mod cors;
 pub(crate) mod discovery;
 pub(crate) mod end_session;

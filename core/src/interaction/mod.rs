@@ -243,6 +243,12 @@ impl Interaction {
     async fn next(mut self, session: Option<Session>) -> Result<Next, Misdeed> {
         let silent = self.request.prompt.contains(&Prompt::None);
         let is_fresh = session.as_ref().is_some_and(|s| s.auth_time >= self.ticket.issued_at);
+        if self.request.requested.contains("openid") {
+            let redirect = &mut self.request.redirect;
+            let browser =
+                self.server.browser_state_for(&self.client, &redirect.uri, session.as_ref())?;
+            redirect.browser = browser.map(Box::new);
+        }
         let session = match self.satisfying(session).await? {
             Ok(session) => session,
             Err(_) if silent => {

@@ -87,6 +87,10 @@ impl Memory {
         self.tables().grants.insert(grant.id, grant);
     }
 
+    pub(super) fn overwrite_message(&self, message: Message) {
+        self.tables().outbox.insert(message.id.clone(), message);
+    }
+
     pub(super) fn take_away(&self, id: GrantId) {
         self.tables().grants.remove(&id);
     }

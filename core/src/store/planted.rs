@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::conformance::{Backend, promises};
+use super::conformance::{Backend, outbox_promises, promises};
 use super::{
-    ClientStore, Inserted, KeyStore, Memory, Owner, Remembered, SealedRing, StoreError, TokenStore,
+    ClientStore, Inserted, KeyStore, Memory, Message, Outbox, Owner, Remembered, SealedRing,
+    StoreError, TokenStore,
 };
 use crate::client::Client;
 use crate::env::Time;
@@ -85,6 +86,22 @@ enum Bug {
     ChecksThenRotates,
     /// Answers before the write is on the disk.
     AcknowledgesEarly,
+    /// Reads what is due, and then takes it: two racers send one message.
+    ReadsThenClaims,
+    /// Leaves what was claimed due.
+    ClaimsWithoutLease,
+    /// Does not count how often a message was tried.
+    CountsNoAttempts,
+    /// Lets the newest message go first.
+    ClaimsTheLatestFirst,
+    /// Sends another issuer's messages too.
+    ClaimsForOthers,
+    /// Puts off what was delivered.
+    KeepsTheDelivered,
+    /// Takes a message that is added again for a new one.
+    AddsMessagesAgain,
+    /// Hides what somebody has claimed.
+    ListsTheUnclaimed,
 }
 
 /// Each bug, and a promise that it breaks.
@@ -122,6 +139,15 @@ const BUGS: &[(Bug, &str)] = &[
     (Bug::MixesTenants, "clients_are_listed_by_tenant_in_order"),
     (Bug::ChecksThenRotates, "racing_ring_replacements_have_one_winner"),
     (Bug::AcknowledgesEarly, "what_was_acknowledged_is_there_after_reopening"),
+    (Bug::AcknowledgesEarly, "messages_come_back_as_they_went_in"),
+    (Bug::ReadsThenClaims, "racing_claims_share_nothing"),
+    (Bug::ClaimsWithoutLease, "a_claim_is_a_lease"),
+    (Bug::CountsNoAttempts, "messages_come_back_as_they_went_in"),
+    (Bug::ClaimsTheLatestFirst, "the_earliest_of_an_issuer_are_claimed_first"),
+    (Bug::ClaimsForOthers, "the_earliest_of_an_issuer_are_claimed_first"),
+    (Bug::KeepsTheDelivered, "a_settled_message_is_gone_or_due_later"),
+    (Bug::AddsMessagesAgain, "a_message_is_added_once"),
+    (Bug::ListsTheUnclaimed, "messages_are_listed_by_id"),
 ];
 
 /// A place whose stores have the bug at this position of [`BUGS`].
@@ -456,9 +482,76 @@ impl KeyStore for Wrong {
     }
 }
 
-/// The promises that the kit finds broken.
-fn broken<B: Backend>(only: &str) -> bool {
-    let all = promises::<B>();
+#[async_trait]
+impl Outbox for Wrong {
+    async fn add(&self, messages: Vec<Message>) -> Result<(), StoreError> {
+        self.sync_before();
+        if self.has(Bug::AddsMessagesAgain) {
+            messages.into_iter().for_each(|message| self.inner.overwrite_message(message));
+            return Ok(());
+        }
+        self.inner.add(messages).await
+    }
+
+    async fn claim(
+        &self,
+        issuer: &Issuer,
+        now: Time,
+        until: Time,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.sync_before();
+        let take = |mut message: Message| {
+            message.due_at = until;
+            message.attempts += u32::from(!self.has(Bug::CountsNoAttempts));
+            self.inner.overwrite_message(message.clone());
+            message
+        };
+        match self.bug {
+            Bug::ReadsThenClaims | Bug::CountsNoAttempts | Bug::ClaimsTheLatestFirst => {
+                let mut due = Outbox::list(&self.inner, issuer, None, usize::MAX).await?;
+                due.retain(|message| message.due_at <= now);
+                due.sort_by_key(|message| message.due_at);
+                if self.has(Bug::ClaimsTheLatestFirst) {
+                    due.reverse();
+                }
+                self.dawdle();
+                Ok(due.into_iter().take(limit).map(take).collect())
+            }
+            Bug::ClaimsWithoutLease => self.inner.claim(issuer, now, now, limit).await,
+            Bug::ClaimsForOthers => {
+                let mut claimed = self.inner.claim(issuer, now, until, limit).await?;
+                let other = Issuer::new("https://other.example").unwrap();
+                let room = limit - claimed.len();
+                claimed.extend(self.inner.claim(&other, now, until, room).await?);
+                Ok(claimed)
+            }
+            _ => self.inner.claim(issuer, now, until, limit).await,
+        }
+    }
+
+    async fn list(
+        &self,
+        issuer: &Issuer,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut listed = Outbox::list(&self.inner, issuer, after, limit).await?;
+        listed.retain(|message| message.attempts == 0 || !self.has(Bug::ListsTheUnclaimed));
+        Ok(listed)
+    }
+
+    async fn settle(&self, id: &str, next: Option<Time>) -> Result<bool, StoreError> {
+        self.sync_before();
+        let never = Time::from_secs(i64::from(u32::MAX));
+        let next = next.or(self.has(Bug::KeepsTheDelivered).then_some(never));
+        self.inner.settle(id, next).await
+    }
+}
+
+/// Whether the kit finds a promise broken.
+fn broken<B: Backend<Store: Outbox>>(only: &str) -> bool {
+    let all = [promises::<B>(), outbox_promises::<B>()].concat();
     let (_, promise) = all.iter().find(|(name, _)| *name == only).expect("a promise of the kit");
     catch_unwind(AssertUnwindSafe(promise)).is_err()
 }
@@ -471,8 +564,9 @@ macro_rules! each_bug {
 
 #[test]
 fn the_kit_fails_every_store_with_a_planted_bug() {
-    let each: [fn(&str) -> bool; 33] = each_bug!(
+    let each: [fn(&str) -> bool; 42] = each_bug!(
         0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+        33 34 35 36 37 38 39 40 41
     );
     assert_eq!(each.len(), BUGS.len());
     let missed: Vec<_> =

@@ -26,6 +26,7 @@ mod oidc_logout;
 mod oidc_pairwise;
 mod oidc_requests;
 mod oidc_session_end;
+mod oidc_session_management;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;

@@ -1,8 +1,13 @@
 //! OpenID Connect Back-Channel Logout 1.0 and Front-Channel Logout 1.0: applications learn that a session has ended.
 
-use grantor::store::Memory;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use grantor::store::{Memory, Message, Outbox, StoreError};
 use grantor::{
-    Client, EndsWithSession, GrantType, Policy, Request, Scope, Session, SubjectStatus, SubjectType,
+    Client, EndsWithSession, GrantType, Issuer, Policy, Request, Scope, Session, SubjectStatus,
+    SubjectType, Time,
 };
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -24,9 +29,12 @@ impl Told {
     }
 
     fn with(policy: Policy) -> Self {
+        Self::by(policy, Memory::new())
+    }
+
+    fn by(policy: Policy, outbox: impl Outbox) -> Self {
         let network = Network::default();
-        let world =
-            World::hooked(policy, |builder| builder.fetch(network.clone()).outbox(Memory::new()));
+        let world = World::hooked(policy, |builder| builder.fetch(network.clone()).outbox(outbox));
         let told = Self { world, network };
         told.register(TOLD, |client| client.backchannel_logout_uri = Some(TOLD_AT.into()));
         told.network.take_forms(TOLD_AT, 200);
@@ -312,6 +320,69 @@ fn what_could_never_be_delivered_is_given_up_all_the_same() {
     told.world.pass(86_400);
     assert_eq!(told.deliver(), 0);
     assert!(told.world.events().iter().any(|event| event.contains("is_last: true")));
+}
+
+/// An outbox that cannot be reached while somebody says so.
+struct Away(Memory, Arc<AtomicBool>);
+
+impl Away {
+    fn there(&self) -> Result<&Memory, StoreError> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(StoreError::new("the disk is full")),
+            false => Ok(&self.0),
+        }
+    }
+}
+
+#[async_trait]
+impl Outbox for Away {
+    async fn add(&self, messages: Vec<Message>) -> Result<(), StoreError> {
+        self.there()?.add(messages).await
+    }
+    async fn claim(
+        &self,
+        issuer: &Issuer,
+        now: Time,
+        until: Time,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.there()?.claim(issuer, now, until, limit).await
+    }
+    async fn list(
+        &self,
+        issuer: &Issuer,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        Outbox::list(self.there()?, issuer, after, limit).await
+    }
+    async fn settle(&self, id: &str, next: Option<Time>) -> Result<bool, StoreError> {
+        self.there()?.settle(id, next).await
+    }
+}
+
+#[test]
+fn a_store_that_fails_while_telling_is_an_event_and_the_message_is_sent_again() {
+    let away = Arc::new(AtomicBool::new(false));
+    let outbox = Away(Memory::new(), away.clone());
+    let told = Told::by(Policy::default(), outbox);
+    told.world.tokens(TOLD);
+    told.end(&told.world.session());
+    let due = block_on(told.world.server.due_deliveries(10)).unwrap();
+    away.store(true, Ordering::SeqCst);
+    for delivery in due {
+        assert!(block_on(delivery.deliver()).is_err());
+    }
+    assert!(block_on(told.world.server.due_deliveries(10)).is_err());
+    let events = told.world.events();
+    assert_eq!(events.iter().filter(|event| event.contains("DeliveryFailed")).count(), 2);
+    away.store(false, Ordering::SeqCst);
+    assert_eq!(told.deliver(), 0, "somebody has it");
+    told.world.pass(30);
+    assert_eq!(told.deliver(), 1);
+    let jtis: Vec<_> = told.tokens().iter().map(|token| claims(token)["jti"].clone()).collect();
+    assert_eq!(jtis.len(), 2, "it had come, and nobody could write that down");
+    assert_eq!(jtis[0], jtis[1]);
 }
 
 #[test]

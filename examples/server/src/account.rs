@@ -4,8 +4,6 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use grantor::{Session, Time};
 use grantor_axum::Reply;
 use serde::Deserialize;
 
@@ -14,9 +12,10 @@ use crate::app::App;
 use crate::authenticate::{Refused, authenticate, check_password};
 use crate::error::StoreFailed;
 use crate::origin::{Peer, is_foreign_form};
-use crate::pages::{AccountView, ConsentView, SessionView, render, scopes_in_words};
+use crate::pages::{AccountView, ConsentView, render, scopes_in_words};
 use crate::passwords::check_new;
-use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
+use crate::places::{in_words, places};
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
 use crate::session_end::end_one;
 use crate::sign_in::Wanted;
@@ -33,24 +32,7 @@ pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Reply {
 }
 
 async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, StoreFailed> {
-    let current = me.public_id();
-    let mut sessions = Vec::new();
-    for (n, session) in app.sessions.list(&me.user, app.server.now()).await?.into_iter().enumerate()
-    {
-        let applications = match n < SESSIONS_IN_FULL {
-            true => applications_in(app, &session.session).await?,
-            false => Vec::new(),
-        };
-        sessions.push(SessionView {
-            is_current: session.id == current,
-            since: in_words(session.created_at),
-            seen: in_words(session.last_seen),
-            agent: agent_in_words(&session.user_agent.unwrap_or_default()),
-            peer: session.peer.unwrap_or_default(),
-            id: session.id,
-            applications: applications.join(", "),
-        });
-    }
+    let sessions = places(app, &me.user, me).await?;
     let mut consents = Vec::new();
     let remembered = app.server.consents(&me.user.id).await;
     for consent in remembered.map_err(|error| StoreFailed::of_engine(&error))? {
@@ -68,49 +50,6 @@ async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, 
     let (user, csrf) = (&me.user, &csrf);
     let page = AccountView { user, csrf, problem, sessions, consents };
     Ok(Reply::page(render(&page)))
-}
-
-/// Of how many sessions the applications are shown.
-const SESSIONS_IN_FULL: usize = 20;
-
-/// The names of the applications that a session is signed in to.
-async fn applications_in(app: &App, session: &Session) -> Result<Vec<String>, StoreFailed> {
-    let clients = app.server.clients_in(session).await;
-    let clients = clients.map_err(|error| StoreFailed::of_engine(&error))?;
-    Ok(clients.iter().map(|client| client.client_name.clone()).collect())
-}
-
-/// A browser and its system as people call them. The order matters: every browser pretends to be some
-/// older one.
-fn agent_in_words(agent: &str) -> String {
-    let first = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(sign, _)| agent.contains(sign)).map(|(_, name)| *name)
-    };
-    let browser = first(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("Android", "Android"),
-        ("iPhone", "an iPhone"),
-        ("iPad", "an iPad"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "a Mac"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(browser), None) => browser.to_owned(),
-        (None, _) if agent.is_empty() => "An unknown program".to_owned(),
-        (None, _) => agent.chars().take(40).collect(),
-    }
-}
-
-fn in_words(at: Time) -> String {
-    DateTime::<Utc>::from(at).format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
 #[derive(Deserialize)]
@@ -191,7 +130,7 @@ async fn change_password(
     match authenticate(app, email, new, peer, headers).await {
         Ok(session) => {
             let reply = Reply::from(grantor::Response::see_other("/account"));
-            with_cookie(reply, &app.sessions.set_cookie(&session))
+            with_session(app, reply, Some(&session))
         }
         Err(_) => Wanted::Account.login().into_response(),
     }
@@ -209,34 +148,4 @@ async fn replace_password(app: &App, email: &str, new: &str) -> Result<(), Store
     let hash = hash.map_err(|why| StoreFailed::because(&why))?;
     end_everything(&app.server, &app.accounts, email, None, Some(hash)).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn browsers_are_called_by_their_names() {
-        for (agent, words) in [
-            (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
-                 Chrome/156.0.0.0 Safari/537.36",
-                "Chrome on Linux",
-            ),
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
-                 Chrome/156.0.0.0 Safari/537.36 Edg/156.0.0.0",
-                "Edge on Windows",
-            ),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 \
-                 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
-                "Safari on an iPhone",
-            ),
-            ("curl/8.5.0", "curl/8.5.0"),
-            ("", "An unknown program"),
-        ] {
-            assert_eq!(agent_in_words(agent), words);
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
-use grantor::{Issuer, MasterKey, Policy, Scope, SystemEnvironment};
+use grantor::{EndsWithSession, Issuer, MasterKey, Policy, Scope, SystemEnvironment};
 use grantor_fetch::Fetcher;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,16 @@ use crate::trusted::TrustedOrigins;
 
 /// The file that is read when it exists and none is named.
 const FILE: &str = "grantor.toml";
+
+/// `ends_with_session`, as it is written.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ends {
+    Nothing,
+    /// All but what was granted `offline_access`.
+    Online,
+    Everything,
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +75,10 @@ pub(crate) struct Config {
     pub(crate) logos: bool,
     /// Whether applications may get tokens in the authorization response (implicit and hybrid flows).
     pub(crate) implicit: bool,
+    /// Whether pages of applications can ask in the browser whether their person is still signed in.
+    pub(crate) session_management: bool,
+    /// What of that which applications got in a session ends with it.
+    pub(crate) ends_with_session: Ends,
     /// What the server may call for its clients: where their keys and request objects are.
     pub(crate) outgoing: Outgoing,
     /// Which applications may register themselves.
@@ -163,6 +177,8 @@ impl Default for Config {
             anonymous_revocation: true,
             logos: false,
             implicit: false,
+            session_management: false,
+            ends_with_session: Ends::Online,
             outgoing: Outgoing::default(),
             registration: registration::Settings::default(),
             lifetimes: Lifetimes {
@@ -366,6 +382,12 @@ impl Config {
         policy.apis = self.apis.clone();
         policy.anonymous_revocation = self.anonymous_revocation;
         policy.implicit = self.implicit;
+        policy.session_management = self.session_management;
+        policy.ends_with_session = match self.ends_with_session {
+            Ends::Nothing => EndsWithSession::Nothing,
+            Ends::Online => EndsWithSession::Online,
+            Ends::Everything => EndsWithSession::Everything,
+        };
         policy.acr_values = vec![BY_PASSWORD.to_owned()];
         let own = Scope::collect(&self.scopes);
         let own =

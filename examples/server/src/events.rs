@@ -22,6 +22,15 @@ impl Events for Logged {
             Event::MaintenanceFailed { reason } => {
                 tracing::error!(reason, "maintenance failed and is tried again");
             }
+            Event::DeliveryFailed { reason } => {
+                tracing::error!(reason, "applications wait to be told of a sign-out");
+            }
+            Event::LogoutUndelivered { client_id, attempts, is_last, reason } => {
+                warn!(
+                    client_id,
+                    attempts, is_last, reason, "an application was not told of a sign-out"
+                );
+            }
             Event::Approved { grant, client_id, subject } => {
                 info!(%grant, client_id, subject, "approved");
             }
@@ -57,6 +66,10 @@ fn count(event: &Event<'_>) {
         Event::Refused { endpoint, .. } => return metrics::refused(endpoint),
         Event::ReuseDetected { .. } => "reuse_detected",
         Event::MaintenanceFailed { .. } => "maintenance_failed",
+        Event::DeliveryFailed { .. } => "delivery_failed",
+        Event::LogoutUndelivered { .. } => "logout_undelivered",
+        Event::LogoutDelivered { .. } => "logout_delivered",
+        Event::SessionEnded { .. } => "session_ended",
         Event::Approved { .. } => "approved",
         Event::CodeRedeemed { .. } => "code_redeemed",
         Event::Refreshed { .. } => "refreshed",

@@ -22,6 +22,7 @@ mod observe;
 mod origin;
 mod pages;
 mod passwords;
+mod places;
 mod problem;
 mod proxy;
 mod registration;

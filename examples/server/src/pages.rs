@@ -5,6 +5,7 @@ use grantor::{Client, PageError, Scope};
 use grantor_axum::Reply;
 
 use crate::accounts::User;
+use crate::places::Place;
 
 /// The style sheet, compiled in.
 pub(crate) const STYLE: &str = include_str!("../assets/style.css");
@@ -57,20 +58,8 @@ pub(crate) struct AccountView<'a> {
     pub(crate) user: &'a User,
     pub(crate) csrf: &'a str,
     pub(crate) problem: Option<&'a str>,
-    pub(crate) sessions: Vec<SessionView>,
+    pub(crate) sessions: Vec<Place>,
     pub(crate) consents: Vec<ConsentView>,
-}
-
-/// A session in words.
-pub(crate) struct SessionView {
-    pub(crate) id: String,
-    pub(crate) is_current: bool,
-    pub(crate) agent: String,
-    pub(crate) peer: String,
-    pub(crate) since: String,
-    pub(crate) seen: String,
-    /// The names of the applications that it is signed in to.
-    pub(crate) applications: String,
 }
 
 /// A remembered consent in words.

@@ -7,17 +7,33 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use grantor_axum::Reply;
 
+use crate::app::App;
 use crate::error::StoreFailed;
 use crate::pages;
+use crate::session::SignedIn;
 
 /// A form, or why it cannot be read.
 pub(crate) type Submitted<T> = Result<Form<T>, FormRejection>;
 
-/// An answer that sets a cookie.
-pub(crate) fn with_cookie(answer: impl IntoResponse, cookie: &str) -> Response {
+/// An answer by which the browser is signed in, or out when there is no session.
+pub(crate) fn with_session(
+    app: &App,
+    answer: impl IntoResponse,
+    session: Option<&SignedIn>,
+) -> Response {
+    let own = match session {
+        Some(session) => app.sessions.set_cookie(session),
+        None => app.sessions.clear_cookie(),
+    };
+    // By which applications notice it in the browser.
+    let shared = app.server.browser_state_cookie(session.map(SignedIn::to_engine).as_ref());
     let mut response = answer.into_response();
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    for cookie in [Some(own), shared].into_iter().flatten() {
+        let headers = response.headers_mut();
+        let is_there = headers.get_all(SET_COOKIE).iter().any(|have| *have == cookie);
+        if let (false, Ok(cookie)) = (is_there, HeaderValue::from_str(&cookie)) {
+            headers.append(SET_COOKIE, cookie);
+        }
     }
     response
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign_form};
 use crate::pages::{ClientView, Consent, Login, render, scopes_in_words};
-use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
 
 #[derive(Deserialize)]
@@ -142,7 +142,7 @@ pub(crate) async fn login(
                 Some(_) => go_on(&app, &form.ticket, Some(session.clone()), Step::Login).await,
                 None => wanted(form.to.as_deref()).page(),
             };
-            return with_cookie(reply, &app.sessions.set_cookie(&session));
+            return with_session(&app, reply, Some(&session));
         }
         Err(Refused::Store(error)) => return unavailable(&error).into_response(),
         Err(Refused::Wrong) => WRONG,

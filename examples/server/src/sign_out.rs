@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::origin::is_foreign_form;
 use crate::pages::{self, ClientView, render};
-use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_cookie};
+use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
 use crate::session_end::sign_out;
 use crate::sign_in::TicketQuery;
@@ -101,5 +101,5 @@ async fn end(app: &App, headers: &HeaderMap, logout: Option<Logout>) -> Response
             Reply::from(page.with_frames(frames.iter().map(String::as_str)))
         }
     };
-    with_cookie(reply, &app.sessions.clear_cookie())
+    with_session(app, reply, None)
 }

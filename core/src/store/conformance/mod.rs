@@ -42,7 +42,7 @@ use std::time::Duration;
 use pollster::block_on;
 use sha2::{Digest as _, Sha256};
 
-use super::{ClientStore, Inserted, KeyStore, Owner, Remembered, TokenStore};
+use super::{ClientStore, Inserted, KeyStore, Outbox, Owner, Remembered, TokenStore};
 use crate::client::{
     Client, ClientAuthentication, GrantType, Localized, ResponseType, SecretEntry, SubjectType,
 };
@@ -98,7 +98,16 @@ macro_rules! store_conformance {
 #[macro_export]
 macro_rules! outbox_conformance {
     ($backend:ty) => {
-        $crate::__conformance_tests! { $backend:
+        $crate::__each_outbox_promise!([$crate::__conformance_tests] $backend);
+    };
+}
+
+/// The one list of what an outbox promises.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_outbox_promise {
+    ([$($then:tt)*] $backend:ty) => {
+        $($then)*! { $backend:
             messages_come_back_as_they_went_in
             a_claim_is_a_lease
             a_settled_message_is_gone_or_due_later
@@ -110,7 +119,7 @@ macro_rules! outbox_conformance {
     };
 }
 
-/// The one list of promises.
+/// The one list of what a store promises.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __each_promise {
@@ -178,6 +187,12 @@ macro_rules! listed {
 #[must_use]
 pub fn promises<B: Backend>() -> Vec<(&'static str, fn())> {
     crate::__each_promise!([listed] B)
+}
+
+/// The same for an outbox.
+#[must_use]
+pub fn outbox_promises<B: Backend<Store: Outbox>>() -> Vec<(&'static str, fn())> {
+    crate::__each_outbox_promise!([listed] B)
 }
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::error::StoreFailed;
 use crate::passwords::made_up;
 use crate::problem::Problem;
+use crate::session_end::end_one;
 
 /// The body of `POST /v1/admin/users`.
 #[derive(Deserialize)]
@@ -116,6 +117,17 @@ pub(crate) async fn reset_password(
     let hash = hash.map_err(|why| Problem::unavailable(&why))?;
     end_everything(&app.server, &app.accounts, &user.email, None, Some(hash)).await?;
     Ok((user, password))
+}
+
+/// Ends one of a person's sessions, and tells its applications. False when they have none of this id.
+pub(crate) async fn end_session(
+    app: &App,
+    organisation: &Organisation,
+    id: &str,
+    session: &str,
+) -> Result<bool, Problem> {
+    let user = find(app, organisation, id).await?;
+    Ok(end_one(app, &user, session).await?)
 }
 
 /// Changes an account and ends what it holds: the barrier stops what is in flight at once, and the

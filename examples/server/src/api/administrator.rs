@@ -3,21 +3,22 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::accounts::{Organisation, User};
+use crate::accounts::Organisation;
 use crate::app::App;
 use crate::origin::is_foreign;
 use crate::problem::Problem;
+use crate::session::SignedIn;
 
 /// An administrator of the organisation that the header `X-Org-Domain` names, by session cookie.
 ///
 /// A page of another site cannot send that header without a preflight, which is refused, so no CSRF
 /// token is needed; a browser that says it comes from elsewhere may change nothing all the same. A
 /// token that is sent must be right.
-pub(crate) struct Administrator(pub(crate) User);
+pub(crate) struct Administrator(pub(crate) SignedIn);
 
 impl Administrator {
     pub(crate) fn organisation(&self) -> &Organisation {
-        &self.0.organisation
+        &self.0.user.organisation
     }
 }
 
@@ -49,6 +50,6 @@ impl FromRequestParts<App> for Administrator {
         if session.user.organisation.id != organisation.id || !session.user.is_admin {
             return Err(Problem::forbidden("You are not an administrator of this organisation."));
         }
-        Ok(Self(session.user))
+        Ok(Self(session))
     }
 }

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign};
 use crate::problem::{Problem, json_answer};
-use crate::replies::with_cookie;
+use crate::replies::with_session;
 use crate::session_end::sign_out;
 
 /// Unknown members are ignored: sign-in pages send some of their own.
@@ -50,7 +50,7 @@ pub(crate) async fn login(
             "id": organisation.id, "slug": organisation.slug, "name": organisation.name,
         },
     });
-    Ok(with_cookie(json_answer(200, &body), &app.sessions.set_cookie(&session)))
+    Ok(with_session(&app, json_answer(200, &body), Some(&session)))
 }
 
 /// `POST /v1/auth/logout`: whatever was sent, and also without a session.
@@ -59,9 +59,13 @@ pub(crate) async fn logout(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     refuse_foreign(&app, &headers)?;
-    sign_out(&app, &headers).await?;
-    let answer = json_answer(200, &json!({"message": "Logged out successfully"}));
-    Ok(with_cookie(answer, &app.sessions.clear_cookie()))
+    let frames = sign_out(&app, &headers).await?.frames;
+    let mut body = json!({"message": "Logged out successfully"});
+    // For the page to open in frames (OpenID Connect Front-Channel Logout section 2).
+    if let (false, Some(members)) = (frames.is_empty(), body.as_object_mut()) {
+        members.insert("frontchannelLogoutUris".to_owned(), frames.into());
+    }
+    Ok(with_session(&app, json_answer(200, &body), None))
 }
 
 /// `DELETE /v1/auth/session`
@@ -71,7 +75,7 @@ pub(crate) async fn end_session(
 ) -> Result<Response, Problem> {
     refuse_foreign(&app, &headers)?;
     sign_out(&app, &headers).await?;
-    Ok(with_cookie(StatusCode::NO_CONTENT, &app.sessions.clear_cookie()))
+    Ok(with_session(&app, StatusCode::NO_CONTENT, None))
 }
 
 /// A page of another site sends no Lax cookie, but an answer that clears it would sign the person out

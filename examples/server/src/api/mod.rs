@@ -39,6 +39,8 @@ pub(crate) fn router(trusted: &TrustedOrigins) -> Router<App> {
         .route("/admin/users", get(users::list).post(users::create))
         .route("/admin/users/{id}", get(users::show).patch(users::change))
         .route("/admin/users/{id}/reset-password", post(users::reset_password))
+        .route("/admin/users/{id}/sessions", get(users::sessions))
+        .route("/admin/users/{id}/sessions/{session}", delete(users::end_session))
         .route("/openapi.json", get(document))
         .layer(map_response(as_problem))
         .method_not_allowed_fallback(method_not_allowed)

@@ -3,11 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 use super::auth::refuse_foreign;
-use super::rfc3339;
 use crate::app::App;
+use crate::places::{self, places};
 use crate::problem::{Problem, json_answer};
 use crate::session::SignedIn;
 use crate::session_end::end_one;
@@ -15,21 +14,8 @@ use crate::session_end::end_one;
 /// `GET /v1/me/sessions`
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let me = signed_in(&app, &headers).await?;
-    let sessions = app.sessions.list(&me.user, app.server.now()).await?;
-    let current = me.public_id();
-    let describe = |session: &crate::session::Listed| {
-        json!({
-            "id": session.id,
-            "current": session.id == current,
-            "ipAddress": session.peer,
-            "userAgent": session.user_agent,
-            "lastActivityAt": rfc3339(session.last_seen),
-            "expiresAt": rfc3339(session.expires_at),
-            "createdAt": rfc3339(session.created_at),
-        })
-    };
-    let data: Vec<Value> = sessions.iter().map(describe).collect();
-    Ok(json_answer(200, &json!({"data": data})))
+    let places = places(&app, &me.user, &me).await?;
+    Ok(json_answer(200, &places::describe(&places)))
 }
 
 /// `DELETE /v1/me/sessions/{id}`

@@ -2,8 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use grantor::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::administrator::Administrator;
 use super::{limit, parse};
 use crate::administration::users::{self, describe};
 use crate::app::App;
+use crate::places::{self, places};
 use crate::problem::{Problem, json_answer};
 
 #[derive(Deserialize)]
@@ -71,7 +72,7 @@ pub(crate) async fn change(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let user = users::change(&app, &me, &id, parse(&headers, &body)?).await?;
+    let user = users::change(&app, &me.user, &id, parse(&headers, &body)?).await?;
     Ok(json_answer(200, &describe(&user)))
 }
 
@@ -83,6 +84,29 @@ pub(crate) async fn reset_password(
 ) -> Result<Response, Problem> {
     let (user, password) = users::reset_password(&app, administrator.organisation(), &id).await?;
     Ok(json_answer(200, &with_password(describe(&user), Some(&password))))
+}
+
+/// `GET /v1/admin/users/{id}/sessions`
+pub(crate) async fn sessions(
+    State(app): State<App>,
+    administrator: Administrator,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let user = users::find(&app, administrator.organisation(), &id).await?;
+    let places = places(&app, &user, &administrator.0).await?;
+    Ok(json_answer(200, &places::describe(&places)))
+}
+
+/// `DELETE /v1/admin/users/{id}/sessions/{session}`
+pub(crate) async fn end_session(
+    State(app): State<App>,
+    administrator: Administrator,
+    Path((id, session)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    match users::end_session(&app, administrator.organisation(), &id, &session).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(Problem::not_found("They have no session of this id.")),
+    }
 }
 
 /// The password where one was made up, else null.

@@ -10,6 +10,7 @@ use super::{Administrator, Posted, ShownOnce, broken, page, to};
 use crate::accounts::{Organisation, User};
 use crate::administration::users::{self, Change, NewPerson};
 use crate::app::App;
+use crate::places::{Place, places};
 use crate::problem::Problem;
 use crate::replies::unavailable;
 
@@ -106,6 +107,7 @@ struct Shown<'a> {
     csrf: &'a str,
     problem: Option<&'a str>,
     user: &'a User,
+    sessions: &'a [Place],
     /// Nobody takes their own account away.
     is_me: bool,
 }
@@ -121,13 +123,18 @@ pub(super) async fn show(
 
 async fn shown(app: &App, me: &Administrator, id: &str, problem: Option<&Problem>) -> Reply {
     let organisation = &me.0.user.organisation;
-    match users::find(app, organisation, id).await {
-        Ok(user) => {
+    let found = async {
+        let user = users::find(app, organisation, id).await?;
+        let sessions = places(app, &user, &me.0).await?;
+        Ok::<_, Problem>((user, sessions))
+    };
+    match found.await {
+        Ok((user, sessions)) => {
             let is_me = user.id == me.0.user.id;
             let (csrf, status) = (&me.csrf(), problem.map_or(200, Problem::status));
             let problem = problem.map(|problem| problem.for_a_person(&LABELS));
-            let problem = problem.as_deref();
-            page(&Shown { organisation, csrf, problem, user: &user, is_me }).status(status)
+            let (problem, user, sessions) = (problem.as_deref(), &user, &*sessions);
+            page(&Shown { organisation, csrf, problem, user, sessions, is_me }).status(status)
         }
         Err(problem) => broken(&problem),
     }
@@ -136,6 +143,14 @@ async fn shown(app: &App, me: &Administrator, id: &str, problem: Option<&Problem
 /// `POST /admin/users/{id}`: the button says what is to be done.
 pub(super) async fn act(State(app): State<App>, Path(id): Path<String>, posted: Posted) -> Reply {
     let Posted { administrator: me, fields } = posted;
+    if !fields.text("session").is_empty() {
+        let organisation = &me.0.user.organisation;
+        return match users::end_session(&app, organisation, &id, fields.text("session")).await {
+            // One that has ended meanwhile is what was wanted.
+            Ok(_) => to(&format!("/admin/users/{id}")),
+            Err(problem) => broken(&problem),
+        };
+    }
     let change = match fields.text("action") {
         "save" => Change {
             name: Some(fields.text("name").to_owned()),

@@ -282,7 +282,8 @@ impl Application {
         assert_eq!(parameters.get("state"), asked("state").as_ref());
         assert_eq!(parameters.get("iss"), Some(&suite().issuer));
         if parameters.contains_key("error") {
-            let known = ["error", "error_description", "error_uri", "state", "iss"];
+            let known =
+                ["error", "error_description", "error_uri", "state", "iss", "session_state"];
             assert!(parameters.keys().all(|name| known.contains(&name.as_str())), "{parameters:?}");
             let sound = |text: &String| text.bytes().all(|b| (0x20..0x7f).contains(&b));
             assert!(parameters.values().all(sound), "{parameters:?}");

@@ -7,10 +7,13 @@ use url::Url;
 use crate::suite::{EMAIL, PASSWORD, suite};
 use crate::wire::Answer;
 
-/// A browser with its cookie.
+/// The cookie that a page of the server reads.
+const STATE: &str = "grantor_browser_state";
+
+/// A browser with its cookies.
 #[derive(Default)]
 pub(crate) struct Browser {
-    cookie: Option<String>,
+    cookies: BTreeMap<String, String>,
     /// Which pages asked something since somebody looked.
     pub(crate) asked: Vec<&'static str>,
     /// What the last page opened in frames.
@@ -106,15 +109,28 @@ impl Browser {
         if method == "POST" {
             headers.push(("content-type", "application/x-www-form-urlencoded"));
         }
-        let cookie = self.cookie.clone();
-        headers.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        if !cookies.is_empty() {
+            headers.push(("cookie", &cookies));
+        }
         let answer = suite().send(method, url, &headers, body);
-        if let Some(set) = answer.header("set-cookie") {
-            assert!(set.contains("Secure") && set.contains("HttpOnly"), "{set}");
-            self.cookie =
-                set.split(';').next().map(str::to_owned).filter(|one| !one.ends_with('='));
+        for set in answer.headers("set-cookie") {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            assert!(set.contains("; Secure"), "{set}");
+            assert_eq!(set.contains("; HttpOnly"), name != STATE, "{set}");
+            match value {
+                "" => self.cookies.remove(name),
+                value => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
         }
         answer
+    }
+
+    /// What the page that applications have in a frame makes of its cookie: nothing when nobody is signed in.
+    pub(crate) fn state(&self) -> &str {
+        let state = self.cookies.get(STATE).map(String::as_str);
+        state.filter(|state| *state != "nobody").unwrap_or_default()
     }
 }
 

@@ -21,7 +21,7 @@ fn application(more: &Value) -> (Application, String) {
     (Application::with(&PROFILE, &metadata), bye)
 }
 
-fn end_session(browser: &mut Browser, parameters: &[(&str, &str)]) -> End {
+pub(crate) fn end_session(browser: &mut Browser, parameters: &[(&str, &str)]) -> End {
     let mut url = Url::parse(&endpoint("end_session_endpoint")).unwrap();
     url.query_pairs_mut().extend_pairs(parameters);
     browser.open(url.as_str().trim_end_matches('?'))

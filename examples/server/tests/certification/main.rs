@@ -17,6 +17,7 @@ mod dynamic;
 mod every;
 mod logout;
 mod methods;
+mod session_management;
 mod suite;
 mod wire;
 mod with_code;
@@ -88,6 +89,18 @@ claims! {
         a_code_is_of_no_use_twice_and_what_it_led_to_ends
         a_refresh_keeps_who_and_when_and_is_for_its_own_application
         proof_keys_are_understood
+    ];
+    basic_session: Profile::BASIC, session_management [
+        an_answer_holds_while_the_person_is_signed_in_and_no_longer
+    ];
+    form_post_session: Profile::FORM_POST, session_management [
+        an_answer_holds_while_the_person_is_signed_in_and_no_longer
+    ];
+    implicit_session: Profile::of("id_token token"), session_management [
+        an_answer_holds_while_the_person_is_signed_in_and_no_longer
+    ];
+    hybrid_session: Profile::of("code id_token"), session_management [
+        an_answer_holds_while_the_person_is_signed_in_and_no_longer
     ];
     implicit_id_token: Profile::of("id_token"), every [
         a_person_signs_in_and_the_application_learns_who
