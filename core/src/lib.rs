@@ -69,6 +69,7 @@ mod guard;
 mod http;
 mod interaction;
 mod issuer;
+mod json;
 mod keys;
 mod limit;
 mod logout;

@@ -13,7 +13,6 @@ use crate::interaction::{InteractionError, Session};
 use crate::server::AuthorizationServer;
 
 /// An application's wish that a person be signed out.
-#[derive(Debug)]
 pub struct Logout {
     client: Option<Arc<Client>>,
     redirect: Option<ValidatedRedirect>,
@@ -64,6 +63,13 @@ impl AuthorizationServer {
             server: self.clone(),
             ticket: ticket.to_string(),
         })
+    }
+}
+
+impl std::fmt::Debug for Logout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let client_id = self.client.as_ref().map(|client| client.client_id.as_str());
+        f.debug_struct("Logout").field("client_id", &client_id).finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::fetch::{Document, Fetch, FetchError};
 use crate::issuer::Issuer;
 use crate::keys::{FRESH, FRESH_FOR_UNKNOWN, JwkSet, MAX_JWK_SET};
 use crate::secret::Secret;
-use crate::token::access_token::AccessToken;
+use crate::token::access_token::{AccessToken, is_of_client};
 use crate::token::jwt::{self, Jws, Unverified};
 
 /// For how long the last keys are used while the authorization server does not answer. A short outage there
@@ -199,8 +199,7 @@ impl ResourceServer {
         if time("nbf")?.is_some_and(|begin| begin > now.plus(SKEW)) {
             return invalid("it is not valid yet");
         }
-        // A client that acts for itself is its own subject (RFC 9068 section 2.2).
-        let of_client = claims.get("sub") == claims.get("client_id");
+        let of_client = is_of_client(&claims);
         let token = AccessToken::from_claims(claims, of_client);
         let token = token.ok_or(Misdeed::TokenInvalid("a claim is missing"))?;
         match token.audience.iter().any(|one| one == self.0.resource.as_str()) {

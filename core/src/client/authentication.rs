@@ -142,6 +142,10 @@ fn presented<'a>(request: &Request, parameters: &'a Parameters) -> Result<Presen
         };
         return Ok(Presented { client_id, proof: Proof::Assertion(assertion) });
     }
+    // Whoever announces one and sends none has lost it, and is not somebody who never had one.
+    if parameters.get("client_assertion_type").is_some() && secret.is_none() {
+        return Err(Misdeed::ClientAssertion("it is missing beside its client_assertion_type"));
+    }
     let client_id = in_body.ok_or(Misdeed::ClientNotIdentified)?.to_owned();
     let proof = match secret {
         Some(secret) => Proof::Secret(secret.into(), AuthMethod::Post),

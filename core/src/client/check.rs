@@ -259,9 +259,12 @@ fn is_https(uri: &str) -> bool {
     url.is_some_and(|url| url.username().is_empty() && url.password().is_none())
 }
 
-/// Characters that make a name look like another: controls, line breaks, direction overrides and
-/// zero-width characters. A person decides by the name they see.
+/// Characters that make a name look like another: controls, line breaks, direction overrides, and those that show nothing.
+/// A person decides by the name they see.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }

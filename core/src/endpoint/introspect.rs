@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::token::{open, post_parameters};
-use crate::client::Client;
 use crate::client::authentication::authenticate_client;
+use crate::client::{Client, GrantType};
 use crate::error::Misdeed;
 use crate::grant::{GrantId, State};
 use crate::http::Response;
@@ -73,10 +73,15 @@ async fn refresh_token(
         return Ok(None);
     }
     let owner = server.client_store().find(server.issuer(), &grant.client_id).await?;
+    // What it could still get with it, as refreshing would find.
+    let scope = match &owner {
+        Some(owner) if owner.may(GrantType::RefreshToken) => grant.scope.intersection(&owner.scope),
+        _ => return Ok(None),
+    };
     let allowed = server
         .still_allowed(owner, Some((&grant.subject, grant.approved_at)), grant.approved_at)
         .await?;
-    if allowed.is_err() {
+    if allowed.is_err() || scope.is_empty() {
         return Ok(None);
     }
     Ok(Some(json!({
@@ -84,7 +89,7 @@ async fn refresh_token(
         "iss": server.issuer().as_str(),
         "client_id": grant.client_id,
         "sub": server.subject_for(client, &grant.subject),
-        "scope": grant.scope.to_string(),
+        "scope": scope.to_string(),
         "exp": credential.expires_at.min(grant.expires_at).secs(),
     })))
 }

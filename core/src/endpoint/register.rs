@@ -11,7 +11,8 @@ use crate::client::registry::just_after;
 use crate::client::{Client, ClientAuthentication, CreatedClient, RegistryError, SubjectType};
 use crate::env::Time;
 use crate::error::Misdeed;
-use crate::http::{Method, Response};
+use crate::http::{MAX_BODY, Method, Response};
+use crate::json;
 use crate::registration::{Registration, RegistrationDecision, RegistrationRequest};
 use crate::secret::{Secret, SecretDigest};
 use crate::server::path;
@@ -209,12 +210,18 @@ async fn manager(call: &Call<'_>, client_id: &str) -> Result<(Client, Secret), M
 
 /// The metadata in the body.
 fn body(call: &Call<'_>) -> Result<Map<String, Value>, Misdeed> {
+    if call.request.all("content-encoding").next().is_some() {
+        return Err(Misdeed::BodyEncoded);
+    }
+    if call.request.body.len() > MAX_BODY {
+        return Err(Misdeed::BodyTooLarge);
+    }
     let content_type = call.request.single("content-type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Misdeed::NotJson);
     }
-    serde_json::from_slice(&call.request.body).map_err(|_| Misdeed::NotJson)
+    json::object(&call.request.body).ok_or(Misdeed::NotJson)
 }
 
 fn answer(

@@ -43,13 +43,18 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
 /// The access token of a request: in the header, or in a form body (RFC 6750 section 2.2), never in
 /// both, and never in the URL, where proxies and histories keep it.
 fn presented(request: &Request) -> Result<String, Misdeed> {
-    let in_query = request.query_parameters().is_ok_and(|q| q.get("access_token").is_some());
+    const NAME: &str = "access_token";
+    let is_there =
+        |parameters: &Parameters| parameters.get(NAME).is_some() || parameters.is_repeated(NAME);
+    let in_query = request.query_parameters().is_ok_and(|query| is_there(&query));
     let in_body = match request.method {
-        Method::Post if !request.body.is_empty() => {
+        Method::Post if !request.body.is_empty() => match request.form_parameters() {
+            Ok(form) if form.is_repeated(NAME) => return Err(Misdeed::TokenTransport),
+            Ok(form) => form.get(NAME).map(str::to_owned),
             // Bodies of other types carry no token; the header counts then.
-            let parameters = request.form_parameters().and_then(Parameters::strict);
-            parameters.ok().and_then(|form| form.get("access_token").map(str::to_owned))
-        }
+            Err(Misdeed::NotAForm | Misdeed::BodyEncoded) => None,
+            Err(_) => return Err(Misdeed::TokenTransport),
+        },
         _ => None,
     };
     match (bearer(request)?, in_body) {

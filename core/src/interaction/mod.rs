@@ -181,12 +181,20 @@ fn authorize_url(server: &AuthorizationServer, ticket: &Ticket) -> String {
 }
 
 /// A validated authorization request, before anybody said who is signed in.
-#[derive(Debug)]
 pub struct Interaction {
     server: AuthorizationServer,
     client: Arc<Client>,
     request: AuthorizationRequest,
     ticket: Ticket,
+}
+
+impl std::fmt::Debug for Interaction {
+    /// Neither the ticket nor the request is printed: they carry what only the client and the browser know.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interaction")
+            .field("client_id", &self.client.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the host does next.
@@ -229,6 +237,40 @@ impl Interaction {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The ticket, for the page's form.
+    #[must_use]
+    pub fn ticket(&self) -> String {
+        self.ticket.to_string()
+    }
+
+    /// Everything that the client asks for, before the host's policy and the person were asked.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.request.scope
+    }
+
+    /// The languages that the person may understand, the best first (BCP 47). Data, not markup.
+    #[must_use]
+    pub fn ui_locales(&self) -> &[String] {
+        &self.request.ui_locales
+    }
+
+    /// The host that the person will be sent back to.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        self.request.redirect.uri.destination()
+    }
+
+    /// The person refuses, also where [`Interaction::proceed`] would ask no more, because they have allowed another
+    /// request of the client meanwhile. Of an approval and a refusal of the same request, the first wins.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn deny(self, session: Session) -> Result<Response, InteractionError> {
+        let session = Box::new(session);
+        Consent { interaction: self, session, remembered: None }.deny().await
     }
 
     /// Says who is signed in, and gets what to do next.

@@ -5,6 +5,7 @@
 //! the JWKS a minute ago knows it, and it is kept until the last thing that it signed has expired.
 //! Every process switches by the clock, so no message has to go around.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -155,8 +156,20 @@ impl Keys {
     ) -> Result<Self, KeyError> {
         if let Some(signer) = &signer {
             let keys = signer.keys();
+            let published: Vec<&str> = keys.kids().collect();
+            if published.iter().collect::<HashSet<_>>().len() < published.len() {
+                return Err(KeyError::SignerContradicts(
+                    "publishes two keys of one `kid`: nobody could tell which of them signed",
+                ));
+            }
+            let mut used = HashSet::new();
             for algorithm in &policy.algorithms {
                 let kid = signer.kid(*algorithm);
+                if kid.as_ref().is_some_and(|kid| !used.insert(kid.clone())) {
+                    return Err(KeyError::SignerContradicts(
+                        "signs with one key by two algorithms: give each algorithm a key of its own",
+                    ));
+                }
                 if kid.is_some_and(|kid| keys.candidates(Some(&kid), *algorithm).is_empty()) {
                     return Err(KeyError::SignerContradicts(
                         "names a key for signing that it does not publish: its `kid` and `alg` must be \

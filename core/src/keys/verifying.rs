@@ -9,6 +9,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
 use super::Algorithm;
+use crate::json;
 
 /// The largest JWK Set that is read, in bytes.
 pub const MAX_JWK_SET: usize = 64 * 1024;
@@ -80,11 +81,11 @@ impl JwkSet {
     ///
     /// # Errors
     /// When it is too large, not a JWK Set, has a private key, or no key that could be used.
-    pub fn from_json(json: &[u8]) -> Result<Self, JwkSetError> {
-        if json.len() > MAX_JWK_SET {
+    pub fn from_json(text: &[u8]) -> Result<Self, JwkSetError> {
+        if text.len() > MAX_JWK_SET {
             return Err(JwkSetError::TooLarge);
         }
-        let set: Value = serde_json::from_slice(json).map_err(|_| JwkSetError::Malformed)?;
+        let set = json::object(text).ok_or(JwkSetError::Malformed)?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or(JwkSetError::Malformed)?;
         if keys.len() > MAX_KEYS {
             return Err(JwkSetError::TooLarge);

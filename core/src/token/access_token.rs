@@ -103,6 +103,16 @@ impl Id {
     }
 }
 
+/// Whether a token is of a client that acts on its own behalf. Ours say so in their `jti`, for a person may have the
+/// identifier that a client has; of others', such a client is its own subject (RFC 9068 section 2.2).
+pub(crate) fn is_of_client(claims: &Claims) -> bool {
+    match claims.get("jti").and_then(Value::as_str).and_then(Id::from_jti) {
+        Some(Id::Client(_)) => true,
+        Some(Id::Grant(_)) => false,
+        None => claims.get("sub") == claims.get("client_id"),
+    }
+}
+
 /// A valid token with the records that keep it alive.
 pub(crate) struct Live {
     pub(crate) token: AccessToken,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::json;
 use crate::scope::Scope;
 use crate::token::claims;
 
@@ -55,7 +56,7 @@ impl ClaimsRequest {
         if text.len() > MAX_LENGTH {
             return Err("the claims parameter is too long");
         }
-        let request: Map<String, Value> = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+        let request = json::object(text.as_bytes()).ok_or(MALFORMED)?;
         let place = |name: &str| match request.get(name) {
             None | Some(Value::Null) => Ok(Map::new()),
             Some(Value::Object(claims)) if claims.len() <= MAX_CLAIMS => Ok(claims.clone()),

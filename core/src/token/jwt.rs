@@ -7,12 +7,12 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use crate::env::Time;
 use crate::issuer::Issuer;
+use crate::json;
 use crate::keys::{Algorithm, KeyError, VerifyingKey, VerifyingKeys};
 use crate::secret::Secret;
 
@@ -64,6 +64,13 @@ impl<'a> Jws<'a> {
         let header = object(header).ok_or("its header is not JSON")?;
         if header.contains_key("crit") {
             return Err("its header has crit");
+        }
+        // One of another type is not one that is missing.
+        if ["alg", "kid", "typ"]
+            .iter()
+            .any(|name| header.get(*name).is_some_and(|v| !v.is_string()))
+        {
+            return Err("its header has a member of a wrong type");
         }
         Ok(Self { header, claims, input, signature })
     }
@@ -198,34 +205,5 @@ pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Tim
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice(&bytes).ok().map(|Unique(members)| members)
-}
-
-/// A JSON object in which no member stands twice: of two, one reader would take the first and another the last (RFC
-/// 7515 section 4, RFC 7519 section 4).
-struct Unique(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Map<String, Value>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members = Map::new();
-                while let Some((name, value)) = access.next_entry::<String, Value>()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(serde::de::Error::custom("a member stands twice"));
-                    }
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Members).map(Unique)
-    }
+    json::object(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?)
 }

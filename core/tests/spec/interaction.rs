@@ -419,3 +419,19 @@ fn a_session_prints_whose_it_is_and_not_its_id() {
     let printed = format!("{session:?}");
     assert!(printed.contains("ann") && !printed.contains("cookie"), "{printed}");
 }
+
+#[test]
+fn a_refusal_counts_also_where_nothing_would_be_asked_any_more() {
+    let world = World::new();
+    let (first, second) = (world.ticket(THIRD, &[]), world.ticket(THIRD, &[]));
+    world.approve(&first);
+    // Another tab has allowed the client meanwhile; this one says no.
+    let refused = block_on(async {
+        let interaction = world.server.resume(&second).await.unwrap();
+        interaction.deny(world.session()).await.unwrap()
+    });
+    assert_redirected(&refused, "access_denied");
+    // And that stands for this request.
+    let Next::Done(again) = world.proceed(&second, Some(world.session())) else { panic!("asked") };
+    assert_redirected(&again, "access_denied");
+}

@@ -252,6 +252,41 @@ fn a_signer_that_names_a_key_which_it_does_not_publish_is_refused_at_start() {
 }
 
 #[test]
+fn a_signer_whose_keys_could_be_confused_is_refused_at_start() {
+    /// It publishes its key as often as is said, and signs by these algorithms with it.
+    struct Confused(Module, usize, Vec<Algorithm>);
+
+    #[async_trait::async_trait]
+    impl Signer for Confused {
+        fn keys(&self) -> JwkSet {
+            let mut jwk = self.0.keys().to_json()["keys"][0].clone();
+            jwk.as_object_mut().unwrap().remove("alg");
+            let keys = vec![jwk; self.1];
+            JwkSet::from_json(serde_json::json!({"keys": keys}).to_string().as_bytes()).unwrap()
+        }
+        fn kid(&self, algorithm: Algorithm) -> Option<String> {
+            self.2.contains(&algorithm).then(|| "module-1".to_owned())
+        }
+        async fn sign(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+            Err(SignerError::new("never asked"))
+        }
+    }
+
+    for (published, algorithms, why) in [
+        (2, vec![Algorithm::Es256], "two keys of one `kid`"),
+        (1, vec![Algorithm::Es256, Algorithm::EdDsa], "one key by two algorithms"),
+    ] {
+        let builder = grantor::AuthorizationServer::builder(ISSUER)
+            .store(grantor::store::Memory::new())
+            .subjects(grantor::testing::Anybody)
+            .master_key(grantor::MasterKey::from_bytes([1; 32]))
+            .signer(Confused(Module::new(false, false), published, algorithms));
+        let error = block_on(builder.build()).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[test]
 fn a_retired_key_leaves_when_its_tokens_have_ended_and_not_at_the_next_rotation() {
     let mut policy = Policy::default();
     policy.rotate_keys_every = seconds(365 * 86_400);

@@ -80,6 +80,16 @@ fn a_token_comes_once_and_never_in_the_url() {
     assert_error(&world.send(&bearer(in_body, &token)), 400, "invalid_request");
     let twice = bearer(bearer(Request::get("/oauth2/userinfo"), &token), &token);
     assert_error(&world.send(&twice), 400, "invalid_request");
+    // Nor does one that stands twice, or that cannot be decoded, hide behind one that is right.
+    let in_url = Request::get("/oauth2/userinfo?access_token=x&access_token=y");
+    let in_body =
+        Request::form("/oauth2/userinfo", &[("access_token", &token), ("access_token", "x")]);
+    let mut broken = in_body.clone();
+    broken.body = b"access_token=%zz".to_vec();
+    for request in [in_url, in_body, broken] {
+        assert_error(&world.send(&request), 400, "invalid_request");
+        assert_error(&world.send(&bearer(request, &token)), 400, "invalid_request");
+    }
 }
 
 // RFC 8725: what a token must not get away with.

@@ -579,3 +579,35 @@ fn a_secret_that_does_not_sign_any_more_is_not_kept() {
     client.token_endpoint_auth_signing_alg = Some(Algorithm::Rs256);
     assert!(block_on(world.server.clients().update(client)).is_err());
 }
+
+#[test]
+fn an_assertion_that_was_announced_and_is_missing_is_no_public_client() {
+    let world = World::new();
+    let code = world.code(SPA);
+    let parameters = [
+        ("grant_type", "authorization_code"),
+        ("client_id", SPA),
+        ("code", &*code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    let announced = [&parameters[..], &[("client_assertion_type", TYPE)]].concat();
+    let response = world.send(&Request::form("/oauth2/token", &announced));
+    assert_error(&response, 401, "invalid_client");
+    assert_eq!(world.send(&Request::form("/oauth2/token", &parameters)).status, 200);
+}
+
+#[test]
+fn a_header_member_of_another_type_is_not_one_that_is_missing() {
+    let keyed = Keyed::new();
+    let good = json!({"alg": "ES256", "typ": "JWT", "kid": "k1"});
+    assert_eq!(keyed.send(&keyed.key.sign_as(&good, &keyed.claims())).status, 200);
+    for (name, value) in
+        [("kid", json!(1)), ("kid", json!(null)), ("typ", json!(["JWT"])), ("alg", json!(256))]
+    {
+        let mut header = good.clone();
+        header[name] = value;
+        let assertion = keyed.key.sign_as(&header, &keyed.claims());
+        assert_error(&keyed.send(&assertion), 401, "invalid_client");
+    }
+}

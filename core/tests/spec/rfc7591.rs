@@ -191,6 +191,10 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
     }
     for (name, value) in [
         ("client_name", json!("two\nlines")),
+        ("client_name", json!("Sh\u{ad}op")),
+        ("client_name", json!("Shop\u{61c}")),
+        ("client_name", json!("\u{3164}")),
+        ("client_name", json!("Shop\u{e0041}")),
         ("client_name", json!(7)),
         ("token_endpoint_auth_method", json!("tls_client_auth")),
         ("grant_types", json!(["password"])),
@@ -520,4 +524,31 @@ fn nobody_else_manages_a_client() {
     // One that was switched off cannot switch itself on.
     block_on(world.server.clients().revoke(&str_of(&one, "client_id"))).unwrap();
     assert_error(&call(&world, Method::Put, &target, &own, &change), 401, "invalid_token");
+}
+
+#[test]
+fn a_registration_whose_body_could_be_read_in_two_ways_is_refused() {
+    let world = open();
+    let send = |body: &str, more: Option<(&str, &str)>| {
+        let mut request =
+            Request::get("/oauth2/register").header("content-type", "application/json");
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
+        }
+        request.method = Method::Post;
+        request.body = body.as_bytes().to_vec();
+        world.send(&request)
+    };
+    let twice = r#"{"redirect_uris": ["https://rp.example/cb"], "redirect_uris": ["https://evil.example"]}"#;
+    let inside = r#"{"redirect_uris": ["https://rp.example/cb"], "jwks": {"keys": [{"kty": "EC", "kty": "RSA"}]}}"#;
+    for body in [twice, inside, "[]", "{", r#"{"a":1}{"#] {
+        assert_error(&send(body, None), 400, "invalid_client_metadata");
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
+    assert_error(&send(&deep, None), 400, "invalid_client_metadata");
+    let good = web().to_string();
+    assert_eq!(send(&good, Some(("content-encoding", "gzip"))).status, 415);
+    assert_eq!(send(&good, None).status, 201);
+    let large = format!("{good}{}", " ".repeat(grantor::MAX_BODY));
+    assert_eq!(send(&large, None).status, 413);
 }

@@ -1,6 +1,6 @@
 //! RFC 7662, token introspection.
 
-use grantor::{SubjectStatus, Time};
+use grantor::{GrantType, Scope, SubjectStatus, Time};
 use serde_json::json;
 
 use crate::support::*;
@@ -104,6 +104,21 @@ fn a_rotated_refresh_token_and_garbage_are_inactive() {
     for garbage in ["x", "a.b.c", "rt_x", &str_of(&tokens, "id_token"), &world.code(WEB)] {
         assert_eq!(world.introspect(WEB, garbage), json!({"active": false}), "{garbage}");
     }
+}
+
+#[test]
+fn a_refresh_token_is_worth_what_its_client_could_still_get_with_it() {
+    let world = World::new();
+    let token = str_of(&world.tokens(WEB), "refresh_token");
+    world.change(WEB, |client| client.scope = Scope::parse("openid profile").unwrap());
+    assert_eq!(world.introspect(WEB, &token)["scope"], "openid profile");
+    world.change(WEB, |client| client.scope = Scope::parse("orders:read").unwrap());
+    assert_eq!(world.introspect(WEB, &token), json!({"active": false}));
+    world.change(WEB, |client| {
+        client.scope = Scope::parse("openid profile email").unwrap();
+        client.grant_types = vec![GrantType::AuthorizationCode];
+    });
+    assert_eq!(world.introspect(WEB, &token), json!({"active": false}));
 }
 
 #[test]

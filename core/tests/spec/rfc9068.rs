@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use grantor::testing::TestEnvironment;
 use grantor::{
-    Admission, AuthorizationServer, Document, Environment as _, Fetch, FetchError, Guard, Policy,
-    Request, ResourceServer, ResourceServerBuilder, Response, Secret, Time,
+    Admission, AuthorizationServer, Document, Environment as _, Fetch, FetchError, Guard, Next,
+    Policy, Request, ResourceServer, ResourceServerBuilder, Response, Secret, Session,
+    SubjectStatus, Time,
 };
 use pollster::block_on;
 
@@ -133,6 +134,27 @@ fn a_token_for_this_api_is_admitted_without_a_call_for_it() {
     assert_eq!(wire.calls.load(Ordering::SeqCst), 2, "the metadata and the keys");
     let service = answered(&self::guard(api(&world, &wire)), &world.service_token()).unwrap();
     assert_eq!(service.subject, None, "the client acts on its own behalf");
+}
+
+#[test]
+fn a_person_who_is_called_like_their_application_is_not_the_application() {
+    let world = world();
+    let wire = Wire::of(&world);
+    world.people.set(SPA, SubjectStatus::Active { valid_from: Time::EPOCH });
+    let session = Session::new(SPA, "their session", world.server.now());
+    let Next::Done(response) = world.proceed(&world.ticket(SPA, &[]), Some(session)) else {
+        panic!("asked")
+    };
+    let tokens = json_body(&world.redeem(SPA, &parameter(&response, "code").unwrap()));
+    let token = str_of(&tokens, "access_token");
+    assert_eq!(claims(&token)["sub"], claims(&token)["client_id"]);
+    let offline = answered(&guard(api(&world, &wire)), &token).unwrap();
+    let asking = api(&world, &wire).introspect_as(SERVICE, &world.service_secret);
+    world.change(SERVICE, |client| client.resources = vec![API.into()]);
+    let asked = answered(&guard(asking), &token).unwrap();
+    for token in [offline, asked] {
+        assert_eq!(token.subject.as_deref(), Some(SPA));
+    }
 }
 
 #[test]

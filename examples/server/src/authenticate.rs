@@ -10,7 +10,7 @@ use crate::error::StoreFailed;
 use crate::metrics;
 use crate::origin::Peer;
 use crate::session::SignedIn;
-use crate::session_end::sign_out;
+use crate::session_end::end_all;
 
 pub(crate) enum Refused {
     /// The account, the password, or both: nobody is told which.
@@ -39,12 +39,14 @@ pub(crate) async fn authenticate(
     let now = app.server.now();
     let user = check_password(app, email, password, peer).await?;
     tracing::info!(subject = user.id, "signed in");
-    // A session that the browser brought along ends: it may have been planted. Somebody else's ends for its
-    // applications, too.
-    let before = app.sessions.last(headers).await?;
-    match &before {
-        Some(before) if before.user.id != user.id => drop(sign_out(app, headers).await?),
-        _ => app.sessions.end(headers).await?,
+    // A session that the browser brought along ends: it may have been planted. The person's own goes on in the new one;
+    // all others end for their applications, too.
+    let mut others = app.sessions.named(headers).await?;
+    let own = others.iter().position(|session| session.user.id == user.id);
+    let before = own.map(|own| others.remove(own));
+    end_all(app, others).await?;
+    if let Some(before) = &before {
+        app.sessions.end(before).await?;
     }
     Ok(app.sessions.open(user, peer, headers, now, before).await?)
 }

@@ -27,6 +27,9 @@ pub(crate) const BY_PASSWORD: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:Pas
 /// For how long a session that has ended is known, so that its applications can still be told.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How many session cookies of one request are looked at when it ends them.
+const MAX_NAMED: usize = 4;
+
 /// How stale `last_seen` may be: a write per request would be a write per request.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -121,7 +124,8 @@ impl Sessions {
         headers: &HeaderMap,
         now: Time,
     ) -> Result<Option<SignedIn>, StoreFailed> {
-        let Some((session, last_seen)) = self.read(headers).await? else { return Ok(None) };
+        let Some(token) = cookie(headers) else { return Ok(None) };
+        let Some((session, last_seen)) = self.read(token).await? else { return Ok(None) };
         if now >= session.expires_at || now >= last_seen.plus(self.idle) {
             return Ok(None);
         }
@@ -141,15 +145,18 @@ impl Sessions {
         Ok(Some(session))
     }
 
-    /// The session of a request, also one whose time has run out: it opens nothing, but its person may still want it
-    /// to end.
-    pub(crate) async fn last(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, StoreFailed> {
-        Ok(self.read(headers).await?.map(|(session, _)| session))
+    /// The sessions that a request names, also one whose time has run out, and several where somebody has planted a
+    /// cookie beside the person's own: they open nothing, but their person may still want them to end.
+    pub(crate) async fn named(&self, headers: &HeaderMap) -> Result<Vec<SignedIn>, StoreFailed> {
+        let mut named = Vec::new();
+        for token in cookies(headers).take(MAX_NAMED) {
+            named.extend(self.read(token).await?.map(|(session, _)| session));
+        }
+        Ok(named)
     }
 
     /// What the table has of a session, and when it was last seen.
-    async fn read(&self, headers: &HeaderMap) -> Result<Option<(SignedIn, Time)>, StoreFailed> {
-        let Some(token) = cookie(headers) else { return Ok(None) };
+    async fn read(&self, token: Secret) -> Result<Option<(SignedIn, Time)>, StoreFailed> {
         let id = row_id(token.expose());
         let sql = "SELECT user_id, auth_time, last_seen, expires_at, engine_id
                    FROM sessions WHERE id = ?1";
@@ -172,10 +179,9 @@ impl Sessions {
         Ok(user.map(|user| (session(user), last_seen)))
     }
 
-    /// Ends the session of a request, if it has one.
-    pub(crate) async fn end(&self, headers: &HeaderMap) -> Result<(), StoreFailed> {
-        let Some(token) = cookie(headers) else { return Ok(()) };
-        let id = row_id(token.expose());
+    /// Ends a session.
+    pub(crate) async fn end(&self, session: &SignedIn) -> Result<(), StoreFailed> {
+        let id = row_id(session.token.expose());
         self.accounts
             .0
             .write(move |connection| {
@@ -332,34 +338,25 @@ fn row_id(token: &str) -> [u8; 32] {
 /// The session token of a request. Two cookies of the name count as none: one of them was planted,
 /// by a page of a sibling domain.
 fn cookie(headers: &HeaderMap) -> Option<Secret> {
-    let mut found = headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == COOKIE_NAME)
-        .map(|(_, value)| value);
+    let mut found = cookies(headers);
     match (found.next(), found.next()) {
-        (Some(value), None) if !value.is_empty() && value.len() <= 128 => Some(Secret::new(value)),
-        _ => None,
+        (Some(token), None) => Some(token),
+        (Some(_), Some(_)) => {
+            tracing::warn!("a request came with two session cookies, and counts as nobody's");
+            None
+        }
+        (None, _) => None,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_session_cookies_count_as_none() {
-        let headers = |cookies: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(COOKIE, cookies.parse().unwrap());
-            headers
-        };
-        assert!(cookie(&headers("a=b; cerb_sid=x")).is_some());
-        assert!(cookie(&headers("cerb_sid=x; cerb_sid=y")).is_none());
-        assert!(cookie(&headers("xcerb_sid=x")).is_none());
-        assert!(cookie(&headers("cerb_sid=")).is_none());
-    }
+/// The session tokens of a request. Cookies of others, whatever bytes they have, are passed over: a sibling domain can
+/// set some that come along.
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
+        .filter(|(name, value)| *name == COOKIE_NAME && (1..=128).contains(&value.len()))
+        .map(|(_, value)| Secret::new(value))
 }

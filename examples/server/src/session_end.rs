@@ -6,19 +6,26 @@ use grantor::{Session, SignedOut};
 use crate::accounts::User;
 use crate::app::App;
 use crate::error::StoreFailed;
+use crate::session::SignedIn;
 
 /// Ends the session of a request, if it has one, also one whose time has run out: its person says now that they are
 /// gone. Answers what the browser is still to open.
-///
-/// In a task of its own: a browser that hangs up must not leave it half done.
 pub(crate) async fn sign_out(app: &App, headers: &HeaderMap) -> Result<SignedOut, StoreFailed> {
-    let (app, headers) = (app.clone(), headers.clone());
+    end_all(app, app.sessions.named(headers).await?).await
+}
+
+/// Ends sessions of this browser, in a task of its own: a browser that hangs up must not leave it half done.
+pub(crate) async fn end_all(app: &App, sessions: Vec<SignedIn>) -> Result<SignedOut, StoreFailed> {
+    let app = app.clone();
     let ending = tokio::spawn(async move {
-        let session = app.sessions.last(&headers).await?.map(|session| session.to_engine());
-        let mut signed_out = tell(&app, session.as_ref()).await?;
-        app.sessions.end(&headers).await?;
-        // What was approved in between.
-        signed_out.frames.extend(tell(&app, session.as_ref()).await?.frames);
+        let mut signed_out = SignedOut::default();
+        for session in sessions {
+            let of_engine = session.to_engine();
+            signed_out.frames.extend(tell(&app, Some(&of_engine)).await?.frames);
+            app.sessions.end(&session).await?;
+            // What was approved in between.
+            signed_out.frames.extend(tell(&app, Some(&of_engine)).await?.frames);
+        }
         Ok(signed_out)
     });
     ending.await.unwrap_or_else(|error| Err(StoreFailed::because(&error)))

@@ -185,19 +185,20 @@ pub(crate) async fn decide(
     }
     let decided = async {
         let interaction = app.server.resume(&form.ticket).await?;
+        // The token binds the decision to this session, this request and what was shown: a page of another site, a
+        // page that was shown to somebody else, and a page from before the client asked for more decide nothing.
+        if !session.is_csrf_token(&decision_on(&interaction), &form.csrf) {
+            return Ok(foreign_form());
+        }
         let engine_session = session_for(&interaction, Some(&session));
-        Ok::<_, grantor::InteractionError>(match interaction.proceed(engine_session).await? {
-            // The token binds the decision to this session, this request and what was shown: a page
-            // of another site, a page that was shown to somebody else, and a page from before the
-            // client asked for more cannot approve.
-            Next::Consent(consent)
-                if !session.is_csrf_token(&decision_on(&consent), &form.csrf) =>
-            {
-                foreign_form()
-            }
-            Next::Consent(consent) => Reply::from(consent.answer(form.decision == "allow").await?),
-            Next::Done(response) => Reply::from(response),
-            Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
+        Ok::<_, grantor::InteractionError>(match (form.decision.as_str(), engine_session) {
+            ("allow", engine_session) => match interaction.proceed(engine_session).await? {
+                Next::Consent(consent) => Reply::from(consent.answer(true).await?),
+                Next::Done(response) => Reply::from(response),
+                Next::SignIn(pending, _) => to_page("/login", &pending.ticket()),
+            },
+            (_, Some(engine_session)) => Reply::from(interaction.deny(engine_session).await?),
+            (_, None) => to_page("/login", &interaction.ticket()),
         })
     };
     decided.await.unwrap_or_else(Reply::from)
@@ -221,17 +222,19 @@ fn session_for(interaction: &Interaction, session: Option<&SignedIn>) -> Option<
 }
 
 /// What a consent form decides on, for its token.
-fn decision_on(consent: &grantor::Consent) -> String {
-    let shown = consent.client().shown(consent.ui_locales());
-    let (name, destination) = (shown.client_name, consent.destination());
-    format!("{} {} {destination} {name}", consent.ticket(), consent.scope())
+fn decision_on(interaction: &Interaction) -> String {
+    let shown = interaction.client().shown(interaction.ui_locales());
+    let (name, destination) = (shown.client_name, interaction.destination());
+    format!("{} {} {destination} {name}", interaction.ticket(), interaction.scope())
 }
 
 /// Says who is signed in, and does what the engine says is next.
 async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -> Reply {
     let user = session.as_ref().map(|session| &session.user);
+    let mut decision = String::new();
     let next = async {
         let interaction = app.server.resume(ticket).await?;
+        decision = decision_on(&interaction);
         let session = session_for(&interaction, session.as_ref());
         interaction.proceed(session).await
     };
@@ -252,7 +255,7 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
                 let client = ClientView::new(consent.client(), consent.ui_locales(), app.logos);
                 let page = Consent {
                     ticket: &ticket,
-                    csrf: &session.csrf_token(&decision_on(&consent)),
+                    csrf: &session.csrf_token(&decision),
                     client: &client,
                     user,
                     destination: &consent.destination(),

@@ -29,8 +29,9 @@ pub(crate) async fn show_logout(
     Query(query): Query<TicketQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let session = match app.sessions.find(&headers, app.server.now()).await {
-        Ok(session) => session,
+    // Also one whose time has run out: its applications go on, so a stranger's link must not end it either.
+    let sessions = match app.sessions.named(&headers).await {
+        Ok(sessions) => sessions,
         Err(error) => return unavailable(&error).into_response(),
     };
     let logout = match query.ticket.as_str() {
@@ -40,12 +41,13 @@ pub(crate) async fn show_logout(
             Err(error) => return Reply::from(error).into_response(),
         },
     };
-    match session {
-        Some(session) if logout.as_ref().is_none_or(|l| l.asks(&session.to_engine())) => {
-            confirmation(&session, logout.as_ref()).into_response()
-        }
+    let asks = |session: &&SignedIn| {
+        logout.as_ref().is_none_or(|logout| logout.asks(&session.to_engine()))
+    };
+    match sessions.iter().find(asks) {
+        Some(session) => confirmation(session, logout.as_ref()).into_response(),
         // Nobody is signed in, or the application may sign its own person out.
-        _ => end(&app, &headers, logout).await,
+        None => end(&app, &headers, logout).await,
     }
 }
 
@@ -61,11 +63,13 @@ pub(crate) async fn logout(
     if is_foreign_form(&app, &headers) {
         return foreign_form().into_response();
     }
-    match app.sessions.find(&headers, app.server.now()).await {
-        Ok(Some(session)) if !session.is_csrf_token("logout", &form.csrf) => {
-            return foreign_form().into_response();
+    match app.sessions.named(&headers).await {
+        Ok(sessions) => {
+            let is_theirs = |session: &SignedIn| session.is_csrf_token("logout", &form.csrf);
+            if !sessions.is_empty() && !sessions.iter().any(is_theirs) {
+                return foreign_form().into_response();
+            }
         }
-        Ok(_) => {}
         Err(error) => return unavailable(&error).into_response(),
     }
     let logout = match form.ticket.as_str() {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -127,6 +127,61 @@ fn applications_that_hang_delay_no_other() {
         (told == expected).then_some(())
     });
     assert_eq!(receiver.paths().len(), expected.len(), "each was told once");
+}
+
+#[test]
+fn an_administrator_ends_a_session_and_its_applications_are_told() {
+    let receiver = Receiver::on(0);
+    let server = Server::with(&[LOOPBACK]);
+    let person = server.login(&server.person());
+    let cookie = person.cookie();
+    let id = person_id(&server, &cookie);
+    let mut client = spa();
+    client["backchannelLogoutUri"] = json!(format!("http://127.0.0.1:{}/told", receiver.port));
+    let client = server.admin_call("POST", "", &client).string("clientId");
+    assert!(server.authorize(&client, &cookie).parameter("code").is_some());
+    let admin = server.admin_cookie();
+    let page = server.get(&format!("/admin/users/{id}"), &[("cookie", &admin)]).text;
+    assert!(page.contains("Signed in to My Application."), "{page}");
+    let path = format!("users/{id}/sessions");
+    let sessions = server.admin_api("GET", &path, &Value::Null).json();
+    let session = &sessions["data"][0];
+    assert_eq!(session["applications"][0]["name"], "My Application");
+    let session = session["id"].as_str().unwrap();
+    let form = [("csrf", &*field(&page, "csrf")), ("session", session)];
+    let done = server.form_with(&format!("/admin/users/{id}"), &[("cookie", &admin)], &form);
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert_eq!(server.get("/v1/me/profile", &[("cookie", &cookie)]).status, 401);
+    eventually("the message", || receiver.paths().first().cloned());
+    let gone = server.admin_api("DELETE", &format!("{path}/{session}"), &Value::Null);
+    assert_eq!(gone.status, 404);
+    // Nobody but an administrator sees or ends them.
+    let again = server.login(&server.person()).cookie();
+    for (method, path) in [("GET", path.clone()), ("DELETE", format!("{path}/{session}"))] {
+        let headers = [("x-org-domain", "your-org"), ("cookie", &*again)];
+        assert_eq!(server.send(method, &format!("/v1/admin/{path}"), &headers, "").status, 403);
+    }
+}
+
+#[test]
+fn pages_that_sign_out_by_json_learn_which_frames_to_open() {
+    let server = Server::new();
+    let mut client = spa();
+    let page = "https://myapp.example.com/signed-out";
+    client["frontchannelLogoutUri"] = json!(page);
+    let id = server.admin_call("POST", "", &client).string("clientId");
+    let cookie = server.login(&server.person()).cookie();
+    assert!(server.authorize(&id, &cookie).parameter("code").is_some());
+    let out = server.send("POST", "/v1/auth/logout", &[("cookie", &cookie)], "").json();
+    let frames = out["frontchannelLogoutUris"].as_array().unwrap();
+    assert!(frames[0].as_str().unwrap().starts_with(&format!("{page}?iss=")), "{out}");
+    let again = server.send("POST", "/v1/auth/logout", &[("cookie", &cookie)], "").json();
+    assert_eq!(again, json!({"message": "Logged out successfully"}));
+}
+
+/// Who is signed in by a cookie.
+fn person_id(server: &Server, cookie: &str) -> String {
+    server.get("/v1/me/profile", &[("cookie", cookie)]).string("id")
 }
 
 #[test]

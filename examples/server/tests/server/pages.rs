@@ -93,6 +93,37 @@ fn refusing_goes_back_with_access_denied() {
 }
 
 #[test]
+fn cancelling_counts_also_after_another_tab_has_allowed_the_application() {
+    let server = Server::new();
+    let client = third_party(&server, "Shop");
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let tab = || {
+        let login = server.get(&server.authorize_url(&client), &[]);
+        let ticket = login.header("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+        let page = server.get(&format!("/consent?ticket={ticket}"), &me).text;
+        (ticket, field(&page, "csrf"))
+    };
+    let decide = |(ticket, csrf): &(String, String), me: &[(&str, &str)], decision: &str| {
+        let fields = [("ticket", &**ticket), ("csrf", &**csrf), ("decision", decision)];
+        server.form_with("/consent", me, &fields)
+    };
+    let (first, second, third) = (tab(), tab(), tab());
+    assert!(decide(&first, &me, "allow").parameter("code").is_some());
+    let cancelled = decide(&second, &me, "deny");
+    assert_eq!(cancelled.parameter("error").as_deref(), Some("access_denied"));
+    assert_eq!(cancelled.parameter("code"), None);
+    // A page that was shown to one person is no decision of another, though they have allowed the application too.
+    let other = server.admin_cookie();
+    let other = [("cookie", other.as_str())];
+    let login = server.get(&server.authorize_url(&client), &[]);
+    let ticket = login.header("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+    let page = server.get(&format!("/consent?ticket={ticket}"), &other).text;
+    assert!(decide(&(ticket, field(&page, "csrf")), &other, "allow").parameter("code").is_some());
+    assert_eq!(decide(&third, &other, "allow").status, 403);
+}
+
+#[test]
 fn a_login_always_gets_a_new_session_and_ends_the_one_it_replaces() {
     let server = Server::new();
     let old = server.login(&server.person()).cookie();
@@ -230,6 +261,44 @@ fn signing_out_needs_the_sessions_own_form() {
     let done = server.form_with("/logout", &me, &[("csrf", &csrf)]);
     assert!(done.text.contains("You have been signed out"));
     assert!(!server.get("/", &me).text.contains("Dana Demo"));
+}
+
+#[test]
+fn a_session_whose_time_has_run_out_is_not_ended_by_a_strangers_link() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let cookie = server.login(&server.person()).cookie();
+    let me = [("cookie", cookie.as_str())];
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let token = server.redeem(&client, &code).string("refresh_token");
+    let database = rusqlite::Connection::open(server.data().join("accounts.db")).unwrap();
+    database.execute("UPDATE sessions SET last_seen = 1", []).unwrap();
+    assert_eq!(server.get("/v1/me/profile", &me).status, 401);
+    let page = server.get("/logout", &me).text;
+    assert!(page.contains("id=\"logout-confirm\""), "{page}");
+    assert_eq!(server.form_with("/logout", &me, &[("csrf", "guess")]).status, 403);
+    let refreshed = server.refresh(&client, &token);
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+    let done = server.form_with("/logout", &me, &[("csrf", &field(&page, "csrf"))]);
+    assert!(done.text.contains("You have been signed out"));
+    let token = refreshed.string("refresh_token");
+    assert_eq!(server.refresh(&client, &token).string("error"), "invalid_grant");
+}
+
+#[test]
+fn a_cookie_that_a_sibling_domain_has_planted_keeps_nobody_from_signing_out() {
+    let server = Server::new();
+    let cookie = server.login(&server.person()).cookie();
+    let signed_in =
+        |cookie: &str| server.get("/v1/me/profile", &[("cookie", cookie)]).status == 200;
+    // Of two of the name, one is planted: they count as none.
+    let both = format!("{cookie}; cerb_sid=planted");
+    assert!(!signed_in(&both));
+    // Cookies of others are passed over, whatever they hold.
+    assert!(signed_in(&format!("theme=d\u{fc}ster; {cookie}")));
+    let out = server.send("POST", "/v1/auth/logout", &[("cookie", &both)], "");
+    assert_eq!(out.status, 200);
+    assert!(!signed_in(&cookie), "they said that they wanted to be signed out");
 }
 
 #[test]
