@@ -360,3 +360,25 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
         .filter(|(name, value)| *name == COOKIE_NAME && (1..=128).contains(&value.len()))
         .map(|(_, value)| Secret::new(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_session_cookies_count_as_none() {
+        let headers = |cookies: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, axum::http::HeaderValue::from_bytes(cookies).unwrap());
+            headers
+        };
+        assert!(cookie(&headers(b"a=b; cerb_sid=x")).is_some());
+        assert!(cookie(&headers(b"cerb_sid=x; cerb_sid=y")).is_none());
+        assert!(cookie(&headers(b"xcerb_sid=x")).is_none());
+        assert!(cookie(&headers(b"cerb_sid=")).is_none());
+        // What others have set has no say.
+        assert!(cookie(&headers(b"a=\xff; cerb_sid=x; \xfe")).is_some());
+        assert!(cookie(&headers(b"cerb_sid=\xff")).is_none());
+        assert_eq!(cookies(&headers(b"cerb_sid=x; cerb_sid=y")).count(), 2);
+    }
+}
