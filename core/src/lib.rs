@@ -84,6 +84,7 @@ pub mod store;
 mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod together;
 mod token;
 #[cfg(test)]
 mod unit;

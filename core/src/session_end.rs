@@ -12,6 +12,7 @@ use crate::interaction::Session;
 use crate::policy::EndsWithSession;
 use crate::server::AuthorizationServer;
 use crate::store::{Message, Owner, StoreError};
+use crate::together::all;
 
 /// How many grants are looked at at once.
 const PAGE: usize = 200;
@@ -127,6 +128,7 @@ impl AuthorizationServer {
         let mut after = None;
         loop {
             let page = self.token_store().list(of, after, PAGE).await?;
+            let mut ending = Vec::new();
             for grant in &page {
                 // One that was refused, or a mark, gave nobody anything.
                 let Some(sid) = grant.sid.clone().filter(|_| !grant.scope.is_empty()) else {
@@ -135,29 +137,32 @@ impl AuthorizationServer {
                 let part = Part { client_id: grant.client_id.clone(), sid };
                 let share = parts.entry(part).or_insert_with(|| Share::of(grant));
                 share.add(grant);
-                self.end_grant(grant, now).await?;
+                ending.push(self.end_grant(grant, now));
             }
+            all(ending).await?;
             match page.last() {
                 Some(last) => after = Some(last.id),
                 None => break,
             }
         }
-        let mut endings = Vec::new();
-        for (part, share) in parts {
-            let mark = self.end_mark(&part, &share);
-            // It was told of this before, unless it was let in anew since.
-            if self.token_store().find(mark).await?.is_none() {
-                endings.push(Ending { mark, part, share });
-            }
-        }
+        let untold = all(parts.into_iter().map(|(part, share)| self.untold(part, share))).await?;
+        let endings: Vec<Ending> = untold.into_iter().flatten().collect();
         let signed_out = self.tell(&endings, subject, now).await?;
         // Afterwards: whoever dies in between tells them once more rather than never.
-        for Ending { mark, part, share } in endings {
+        all(endings.into_iter().map(|Ending { mark, part, share }| {
             let (issuer, until) = (self.issuer().clone(), share.until.max(now));
             let mark = Grant::tombstone(mark, issuer, part.client_id, until, now);
-            self.token_store().insert(mark, None).await?;
-        }
+            self.token_store().insert(mark, None)
+        }))
+        .await?;
         Ok(signed_out)
+    }
+
+    /// Nothing when the application was told of this before, and was not let in anew since.
+    async fn untold(&self, part: Part, share: Share) -> Result<Option<Ending>, StoreError> {
+        let mark = self.end_mark(&part, &share);
+        let told = self.token_store().find(mark).await?;
+        Ok(told.is_none().then_some(Ending { mark, part, share }))
     }
 
     fn end_mark(&self, Part { client_id, sid }: &Part, share: &Share) -> GrantId {
