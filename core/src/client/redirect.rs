@@ -173,6 +173,8 @@ pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static
         "token_type",
         "expires_in",
         "sid",
+        "scope",
+        "session_state",
     ];
     if url.query_pairs().any(|(name, _)| response_parameters.contains(&&*name)) {
         return Err("its query carries a parameter of the response");
@@ -324,6 +326,7 @@ mod tests {
             "com.example.app:/cb",
             "https://rp.example/cb?code=x",
             "https://rp.example/cb?state=",
+            "https://rp.example/cb?a=b&session_state=x",
             "/cb",
             "https:rp.example/cb",
             "https:\\\\rp.example/cb",

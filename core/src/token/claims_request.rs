@@ -69,8 +69,16 @@ impl ClaimsRequest {
             }
         }
         let value = |wish: &Value| wish.get("value").and_then(Value::as_str).map(str::to_owned);
-        let subject =
-            [&userinfo, &id_token].into_iter().find_map(|place| place.get("sub").and_then(value));
+        let mut subject = None;
+        for wish in [&userinfo, &id_token].into_iter().filter_map(|place| place.get("sub")) {
+            let named = match wish.get("value") {
+                None => continue,
+                Some(named) => named.as_str().ok_or(MALFORMED)?,
+            };
+            if subject.replace(named.to_owned()).is_some_and(|before| before != named) {
+                return Err("the claims parameter names different people");
+            }
+        }
         let acr = id_token.get("acr");
         let acr_values: Vec<String> = acr
             .map(|acr| {

@@ -13,6 +13,7 @@
 
 mod budget;
 mod client_keys;
+mod confusion;
 mod consent_policy;
 mod cors;
 mod hostile;

@@ -95,12 +95,28 @@ fn a_request_for_a_person_by_name_is_answered_for_nobody_else() {
     let hint = str_of(&world.tokens(SPA), "id_token");
     let two = [("claims", &*wish("bob")), ("id_token_hint", &*hint)];
     assert_redirected(&world.authorize(SPA, &two), "invalid_request");
+    // In both places it counts alike, and of two people neither is meant.
+    let mut both =
+        json!({"userinfo": {"sub": {"value": "ann"}}, "id_token": {"sub": {"value": "ann"}}});
+    assert!(world.ticket(SPA, &[("claims", &both.to_string())]).len() > 10);
+    both["id_token"]["sub"]["value"] = "bob".into();
+    assert_redirected(&world.authorize(SPA, &[("claims", &both.to_string())]), "invalid_request");
 }
 
 #[test]
 fn a_malformed_claims_parameter_is_refused() {
     let world = World::new();
-    for bad in ["x", "[]", r#"{"userinfo": {"name": 1}}"#] {
+    let deep = format!("{{\"userinfo\": {}{}}}", "[".repeat(2000), "]".repeat(2000));
+    for bad in [
+        "x",
+        "[]",
+        r#"{"userinfo": {"name": 1}}"#,
+        r#"{"userinfo": {}, "userinfo": {"name": null}}"#,
+        r#"{"userinfo": {"name": null, "name": null}}"#,
+        r#"{"id_token": {"sub": {"value": 7}}}"#,
+        r#"{"id_token": {"sub": {"value": null}}}"#,
+        &deep,
+    ] {
         assert_redirected(&world.authorize(SPA, &[("claims", bad)]), "invalid_request");
     }
 }
