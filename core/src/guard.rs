@@ -245,6 +245,7 @@ mod tests {
         let server = crate::unit::server();
         let mut client = Client::confidential("c", "C", &Secret::new(""));
         client.redirect_uris = vec!["https://rp.example/cb".into()];
+        client.scope = crate::Scope::parse("openid").unwrap();
         block_on(server.clients().create(client)).unwrap();
         let now = server.now();
         let get = |path: &str, audience: &str| {

@@ -630,6 +630,20 @@ const ALL: &[Sabotage] = &[
         tests: SESSION_END,
     },
     Sabotage {
+        name: "leave in tokens what was taken from their client",
+        file: "core/src/token/access_token.rs",
+        from: "    if scope != token.scope {\n",
+        to: "    if scope.is_empty() {\n",
+        tests: spec!("lifecycle::"),
+    },
+    Sabotage {
+        name: "take any ticket for a ticket to sign out",
+        file: "core/src/logout.rs",
+        from: "Ticket::open(self, Purpose::Logout, text, now)",
+        to: "Ticket::open(self, Purpose::Authorization, text, now)",
+        tests: spec!("confusion::"),
+    },
+    Sabotage {
         name: "take the first of two tokens of a form",
         file: "core/src/endpoint/userinfo.rs",
         from: "Ok(form) if form.is_repeated(NAME) => return Err(Misdeed::TokenTransport),",

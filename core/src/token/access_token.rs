@@ -182,6 +182,15 @@ pub(crate) async fn live(
             (allowed.await?.map_err(dead)?, ClaimsByName::default())
         }
     };
+    // What was taken from the client since is not in tokens that it has already, either.
+    let scope = token.scope.intersection(&client.scope);
+    if scope.is_empty() && !token.scope.is_empty() {
+        return Err(Misdeed::TokenInvalid("its client may have nothing of its scope any more"));
+    }
+    if scope != token.scope {
+        token.claims.insert("scope".into(), scope.to_string().into());
+        token.scope = scope;
+    }
     Ok(Live { token, claims, client })
 }
 

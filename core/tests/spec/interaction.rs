@@ -435,3 +435,95 @@ fn a_refusal_counts_also_where_nothing_would_be_asked_any_more() {
     let Next::Done(again) = world.proceed(&second, Some(world.session())) else { panic!("asked") };
     assert_redirected(&again, "access_denied");
 }
+
+// What goes through the whole flow unchanged, or not at all.
+
+#[test]
+fn a_state_and_a_nonce_come_back_as_they_went_whatever_they_hold() {
+    let world = World::new();
+    let odd = "Ü+%2B&=?# \u{1f511}";
+    for opaque in [odd.to_owned(), "s".repeat(512), "n".repeat(2048)] {
+        let parameters = [("state", &*opaque), ("nonce", &*opaque)];
+        let response = world.approve(&world.ticket(SPA, &parameters));
+        assert_eq!(parameter(&response, "state").as_ref(), Some(&opaque));
+        let tokens = json_body(&world.redeem(SPA, &parameter(&response, "code").unwrap()));
+        assert_eq!(claims(&str_of(&tokens, "id_token"))["nonce"], opaque);
+    }
+    let long = "n".repeat(2049);
+    assert_redirected(&world.authorize(SPA, &[("nonce", &long)]), "invalid_request");
+    let refused = world.authorize(SPA, &[("state", &long)]);
+    assert_eq!(parameter(&refused, "error").as_deref(), Some("invalid_request"));
+    assert_eq!(parameter(&refused, "state"), None, "it would be another");
+}
+
+#[test]
+fn a_nonce_in_the_token_request_is_nothing() {
+    let world = World::new();
+    let response = world.approve(&world.ticket(SPA, &[("nonce", "asked for")]));
+    let code = parameter(&response, "code").unwrap();
+    let parameters = [
+        ("grant_type", "authorization_code"),
+        ("code", &*code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+        ("nonce", "slipped in"),
+    ];
+    let tokens = json_body(&world.token(SPA, &parameters));
+    assert_eq!(claims(&str_of(&tokens, "id_token"))["nonce"], "asked for");
+}
+
+#[test]
+fn an_installed_application_redeems_with_the_port_that_it_asked_with() {
+    let world = World::new();
+    world.change(SPA, |client| {
+        client.native = true;
+        client.redirect_uris = vec!["http://127.0.0.1/cb".into()];
+    });
+    let asked = "http://127.0.0.1:50123/cb";
+    let ticket = world.ticket(SPA, &[("redirect_uri", asked)]);
+    let response = world.approve(&ticket);
+    assert!(response.get("location").unwrap().starts_with(&format!("{asked}?")));
+    let code = parameter(&response, "code").unwrap();
+    let redeem = |redirect_uri: Option<&str>| {
+        let mut parameters = vec![
+            ("grant_type", "authorization_code"),
+            ("code", &*code),
+            ("code_verifier", VERIFIER),
+        ];
+        parameters.extend(redirect_uri.map(|uri| ("redirect_uri", uri)));
+        world.token(SPA, &parameters)
+    };
+    for other in [Some("http://127.0.0.1:50124/cb"), Some("http://127.0.0.1/cb"), None] {
+        assert_error(&redeem(other), 400, "invalid_grant");
+    }
+    assert_eq!(redeem(Some(asked)).status, 200);
+}
+
+#[test]
+fn while_randomness_or_the_hosts_people_are_away_nothing_is_issued_and_a_refresh_is_repeated() {
+    let world = World::new();
+    let (dry, alone) = (world.code(SPA), world.code(SPA));
+    let tokens = world.tokens(SPA);
+    let (refresh, access) = (str_of(&tokens, "refresh_token"), str_of(&tokens, "access_token"));
+    world.run_dry(true);
+    assert_error(&world.redeem(SPA, &dry), 503, "server_error");
+    assert_error(&world.refresh(SPA, &refresh), 503, "server_error");
+    world.run_dry(false);
+    world.people.break_down(true);
+    assert_error(&world.redeem(SPA, &alone), 503, "temporarily_unavailable");
+    assert_error(&world.refresh(SPA, &refresh), 503, "temporarily_unavailable");
+    assert_error(&world.userinfo(&access), 503, "temporarily_unavailable");
+    let asked = world.as_client(SERVICE, "/oauth2/introspect", &[("token", &access)]);
+    assert_error(&world.send(&asked), 503, "temporarily_unavailable");
+    let guard = grantor::Guard::new(&world.server);
+    let admission = block_on(guard.admit(&bearer(grantor::Request::get("/orders"), &access)));
+    let grantor::Admission::Answered(refused) = admission else { panic!("let in") };
+    assert_eq!(refused.status, 503);
+    world.people.break_down(false);
+    // A code may be spent by then, and is never both spent and good.
+    for code in [dry, alone] {
+        assert_error(&world.redeem(SPA, &code), 400, "invalid_grant");
+    }
+    assert_eq!(world.refresh(SPA, &refresh).status, 200);
+    assert!(world.is_alive(&access));
+}

@@ -19,6 +19,7 @@ mod cors;
 mod hostile;
 mod interaction;
 mod keys;
+mod lifecycle;
 mod login_elsewhere;
 mod oidc_core;
 mod oidc_discovery;

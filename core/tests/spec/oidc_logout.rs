@@ -169,3 +169,12 @@ fn a_uri_that_is_taken_away_while_the_person_reads_leads_nowhere() {
     world.change(SPA, |client| client.post_logout_redirect_uris = Vec::new());
     assert_eq!(location(block_on(world.server.resume_logout(&ticket)).unwrap()), None);
 }
+
+#[test]
+fn a_parameter_that_stands_twice_is_a_page() {
+    let world = world();
+    for twice in ["state=a&state=b", "client_id=client_spa&client_id=client_spa"] {
+        let response = world.send(&Request::get(&format!("/oauth2/logout?{twice}")));
+        assert_eq!((response.status, response.get("location")), (400, None), "{twice}");
+    }
+}
