@@ -89,6 +89,7 @@ pages! {
     production: "production.md",
     defaults: "defaults.md",
     certification: "certification.md",
+    negative_cases: "negative-cases.md",
     stores: "writing-a-storage-backend.md",
 }
 

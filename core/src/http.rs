@@ -400,7 +400,8 @@ impl Response {
         let mut response = Self::empty(status)
             .header("content-type", "text/html; charset=utf-8")
             .header("cache-control", "no-store")
-            .header("x-frame-options", "DENY");
+            .header("x-frame-options", "DENY")
+            .header("permissions-policy", PERMISSIONS);
         response.body = body.into().into_bytes();
         response
     }
@@ -433,6 +434,10 @@ impl Response {
         self.headers.iter().find(|(have, _)| *have == name).map(|(_, value)| &**value)
     }
 }
+
+/// What no page where people sign in or decide needs, nor a script that got there. Passkeys are not among it.
+const PERMISSIONS: &str =
+    "camera=(), display-capture=(), geolocation=(), microphone=(), midi=(), payment=(), usb=()";
 
 /// The origin of a web address, as a policy for browsers names it.
 pub(crate) fn web_origin(url: &str) -> Option<String> {

@@ -2,11 +2,16 @@
 // pictures are kept in results/ for a person to look at.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
 import { launch, picture, signIn } from '../lib/browser.mjs';
 import { startCallback } from '../lib/flow.mjs';
 import { startServer } from '../lib/server.mjs';
+
+/** What checks a page for people who hear it, or have no mouse. */
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 let server, app, browser, client;
 
@@ -80,16 +85,18 @@ const SIZES = {
 };
 
 for (const [size, viewport] of Object.entries(SIZES)) {
-  for (const colorScheme of ['light', 'dark']) {
-    test(`all pages without JavaScript (${size}, ${colorScheme})`, async () => {
+  for (const [colorScheme, scripts] of [['light', false], ['dark', false], ['light', true], ['dark', true]]) {
+    // The pages have no script; the one that checks them for people who hear them, or see little, needs some.
+    const how = scripts ? 'for everybody' : 'without JavaScript';
+    test(`all pages ${how} (${size}, ${colorScheme})`, async () => {
       const context = await browser.newContext({
         ...viewport,
         colorScheme,
-        javaScriptEnabled: false,
+        javaScriptEnabled: scripts,
       });
       const page = await context.newPage();
       const keep = async (name) => {
-        await picture(page, `${name}-${size}-${colorScheme}`);
+        if (!scripts) await picture(page, `${name}-${size}-${colorScheme}`);
         const { width } = viewport.viewport;
         // Scripts of a test run in the page all the same.
         const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -102,6 +109,11 @@ for (const [size, viewport] of Object.entries(SIZES)) {
         );
         assert.equal(unnamed, 0, `${name} has fields without a label`);
         assert.deepEqual(await page.evaluate(faint), [], `${name} has text that is hard to read`);
+        if (scripts) {
+          const { violations } = await page.evaluate(`${AXE}; axe.run(document)`);
+          const broken = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`);
+          assert.deepEqual(broken, [], `${name} is hard to use for some`);
+        }
         assert.equal(await page.locator('h1').count(), 1, name);
         assert.ok(await page.title(), name);
       };
@@ -157,3 +169,89 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     });
   }
 }
+
+/** Goes on with the Tab key until something has the focus. */
+async function tabTo(page, selector) {
+  for (let n = 0; n < 30; n += 1) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate((selector) => document.activeElement.matches(selector), selector)) return;
+  }
+  assert.fail(`${selector} cannot be reached by the keyboard`);
+}
+
+test('a person without a mouse signs in, allows an application and signs out', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(authorizeUrl({ prompt: 'consent' }));
+  await page.locator('#username').waitFor();
+  // The first field may have the focus already.
+  await page.evaluate(() => document.activeElement.blur());
+  await tabTo(page, '#username');
+  await page.keyboard.type(server.user.email);
+  await tabTo(page, '#password');
+  await page.keyboard.type(server.user.password);
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/consent/);
+  await tabTo(page, '#consent-allow');
+  const outline = await page.evaluate(() => {
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(document.activeElement);
+    return (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0) || boxShadow !== 'none';
+  });
+  assert.ok(outline, 'nobody sees where the focus is');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/callback\?code=/);
+  await page.goto(`${server.issuer}/logout`);
+  await tabTo(page, '#logout-confirm');
+  await page.keyboard.press('Space');
+  await page.waitForSelector('h1:has-text("signed out")');
+  await context.close();
+});
+
+test('a page of another site can neither frame the pages nor run a script in them, and learns nothing from links', async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  // What is slipped in does not run, and nothing is fetched for it.
+  await page.goto(authorizeUrl());
+  await page.waitForSelector('#username');
+  const ran = await page.evaluate(async () => {
+    const script = document.createElement('script');
+    script.textContent = 'window.slipped = true';
+    const handler = document.createElement('div');
+    handler.innerHTML = '<img src="https://evil.invalid/x" onerror="window.slipped = true">';
+    document.body.append(script, handler);
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    return window.slipped === true;
+  });
+  assert.equal(ran, false);
+  await signIn(page, server.user);
+  await page.waitForURL(/\/consent|\/callback/);
+  const consent = page.url().includes('/consent') ? page.url() : `${server.issuer}/account`;
+  for (const url of [`${server.issuer}/login`, consent, `${server.issuer}/account`]) {
+    await page.goto(app.callback);
+    const shown = await page.evaluate(async (url) => {
+      const frame = document.createElement('iframe');
+      frame.src = url;
+      const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
+      document.body.append(frame);
+      await loaded;
+      try {
+        return frame.contentDocument?.title ?? null;
+      } catch {
+        return null;
+      }
+    }, url);
+    assert.equal(shown, null);
+    const inside = page.frames().find((frame) => frame !== page.mainFrame());
+    assert.equal(await inside.locator('form').count(), 0, `${url} is shown in a frame`);
+  }
+  // Going back after signing out shows nothing of the person.
+  await page.goto(`${server.issuer}/account`);
+  await page.waitForSelector(`text=${server.user.email}`);
+  await page.goto(`${server.issuer}/logout`);
+  await page.click('#logout-confirm');
+  await page.waitForSelector('h1:has-text("signed out")');
+  await page.goBack();
+  await page.goBack();
+  await page.waitForURL(/\/login/);
+  await context.close();
+});

@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask <verb>`.
 
+mod cases;
 #[cfg(test)]
 mod docs;
 mod sabotage;
@@ -13,7 +14,8 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["sabotage", only @ ..] => sabotage::run(only),
         ["spec"] => spec::run(),
-        _ => Err("usage: cargo xtask sabotage [name… | --turn <number>] | spec".into()),
+        ["cases"] => cases::run(),
+        _ => Err("usage: cargo xtask sabotage [name… | --turn <number>] | spec | cases".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

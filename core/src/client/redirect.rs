@@ -254,6 +254,9 @@ mod tests {
             "https://rp.example/cb\n",
             "https://rp.example/cb\0",
             "https://rp。example/cb",
+            // Nothing of a registered one is a pattern.
+            "https://rpXexample/cb",
+            "https://rp.example/cbb",
         ] {
             let refused = client.validated_redirect(Some(other));
             assert_eq!(refused, Err(RedirectMismatch::NotRegistered), "{other}");
@@ -280,6 +283,11 @@ mod tests {
         ] {
             assert!(native.validated_redirect(Some(other)).is_err(), "{other}");
         }
+        // Neither of a name, which the person's machine may look up elsewhere, nor of a host in the network.
+        let named = client(true, &["http://localhost/cb", "https://rp.example/cb"]);
+        for other in ["http://localhost:5000/cb", "https://rp.example:8443/cb"] {
+            assert!(named.validated_redirect(Some(other)).is_err(), "{other}");
+        }
         let web = client(false, &["http://127.0.0.1/cb"]);
         assert!(web.validated_redirect(Some("http://127.0.0.1:5000/cb")).is_err());
     }
@@ -289,6 +297,18 @@ mod tests {
         assert!(client(false, &["https://a.example/cb"]).validated_redirect(None).is_ok());
         let two = client(false, &["https://a.example/cb", "https://a.example/cb2"]);
         assert_eq!(two.validated_redirect(None), Err(RedirectMismatch::Missing));
+    }
+
+    #[test]
+    fn a_redirect_uri_is_bounded() {
+        let of = |length: usize| {
+            format!("https://rp.example/{}", "a-".repeat(length)[..length - 19].to_owned())
+        };
+        let (longest, longer) = (of(MAX_REDIRECT_URI), of(MAX_REDIRECT_URI + 1));
+        assert_eq!(check_redirect_uri(&longest, false), Ok(()));
+        assert!(check_redirect_uri(&longer, false).is_err());
+        assert!(client(false, &[&longest]).validated_redirect(Some(&longest)).is_ok());
+        assert!(client(false, &[&longer]).validated_redirect(Some(&longer)).is_err());
     }
 
     #[test]
@@ -325,8 +345,6 @@ mod tests {
             "myapp:/cb",
             "com.example.app:/cb",
             "https://rp.example/cb?code=x",
-            "https://rp.example/cb?state=",
-            "https://rp.example/cb?a=b&session_state=x",
             "/cb",
             "https:rp.example/cb",
             "https:\\\\rp.example/cb",
@@ -334,6 +352,33 @@ mod tests {
             "https://rp.example/c b",
         ] {
             assert!(check_redirect_uri(bad, false).is_err(), "{bad}");
+        }
+        for name in [
+            "code",
+            "state",
+            "iss",
+            "error",
+            "error_description",
+            "response",
+            "access_token",
+            "id_token",
+            "token_type",
+            "expires_in",
+            "sid",
+            "scope",
+            "session_state",
+            "%63ode",
+        ] {
+            for query in [format!("{name}=x"), format!("a=b&{name}")] {
+                let bad = format!("https://rp.example/cb?{query}");
+                assert!(check_redirect_uri(&bad, false).is_err(), "{bad}");
+            }
+        }
+        for scheme in ["javascript", "data", "vbscript", "file", "blob", "about"] {
+            for native in [false, true] {
+                let bad = format!("{scheme}:alert(1)");
+                assert!(check_redirect_uri(&bad, native).is_err(), "{bad}");
+            }
         }
         assert_eq!(check_redirect_uri("com.example.app:/cb", true), Ok(()));
         assert!(check_redirect_uri("myapp:/cb", true).is_err());

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
+use crate::server::path;
 use crate::token::access_token::{self, Order};
 use crate::token::credential::{Credential, Kind, Unopened};
 use crate::token::id_token;
@@ -35,7 +36,9 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
 /// proxies would log them.
 pub(crate) fn post_parameters(call: &Call<'_>) -> Result<Parameters, Misdeed> {
     if call.request.method != Method::Post {
-        return Err(Misdeed::Method("POST, OPTIONS"));
+        // Preflights are for what pages may call.
+        let is_for_servers = call.request.path.ends_with(path::INTROSPECT);
+        return Err(Misdeed::Method(if is_for_servers { "POST" } else { "POST, OPTIONS" }));
     }
     if call.request.query.as_ref().is_some_and(|query| !query.is_empty()) {
         return Err(Misdeed::ParametersInQuery);

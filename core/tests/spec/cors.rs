@@ -109,8 +109,16 @@ fn the_authorize_and_introspection_endpoints_know_no_cors() {
         let response = world.send(&preflight(path, ORIGIN, "authorization"));
         assert_eq!((response.status, allowed(&response)), (405, None), "{path}");
     }
-    let request = Request::get("/oauth2/authorize?client_id=x").header("origin", ORIGIN);
-    assert_eq!(allowed(&world.send(&request)), None);
+    let paths = [
+        "/oauth2/authorize?client_id=x",
+        "/oauth2/logout",
+        "/oauth2/register",
+        "/oauth2/check_session",
+    ];
+    for path in paths {
+        let request = Request::get(path).header("origin", ORIGIN);
+        assert_eq!(allowed(&world.send(&request)), None, "{path}");
+    }
 }
 
 #[test]

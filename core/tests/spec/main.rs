@@ -12,6 +12,7 @@
 )]
 
 mod budget;
+mod client_authentication;
 mod client_keys;
 mod confusion;
 mod consent_policy;

@@ -1,6 +1,6 @@
 //! OpenID Connect Core 1.0.
 
-use grantor::{Next, Policy, RefreshPolicy, Request, Session, SignInReason};
+use grantor::{Next, Policy, RefreshPolicy, Request, Session, SignInReason, SubjectStatus, Time};
 use serde_json::json;
 
 use crate::support::*;
@@ -83,6 +83,28 @@ fn without_a_session_a_login_is_wanted_and_prompt_none_gets_login_required() {
         Next::Done(response) => assert_redirected(&response, "login_required"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_login_that_does_not_count_is_none_for_a_silent_request() {
+    let silent = |changes: &[(&str, &str)], status: Option<SubjectStatus>| {
+        let world = World::new();
+        let session = world.session();
+        world.pass(10);
+        if let Some(status) = status {
+            world.people.set("ann", status);
+        }
+        let changes = [&[("prompt", "none")], changes].concat();
+        match world.proceed(&world.ticket(SPA, &changes), Some(session)) {
+            Next::Done(response) => assert_redirected(&response, "login_required"),
+            other => panic!("{other:?}"),
+        }
+    };
+    silent(&[("max_age", "0")], None);
+    silent(&[("max_age", "9")], None);
+    silent(&[], Some(SubjectStatus::Disabled));
+    let later = Time::from_secs(1_700_000_005);
+    silent(&[], Some(SubjectStatus::Active { valid_from: later }));
 }
 
 #[test]

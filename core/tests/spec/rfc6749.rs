@@ -1,6 +1,6 @@
 //! RFC 6749, The OAuth 2.0 Authorization Framework.
 
-use grantor::{Request, Scope};
+use grantor::{Policy, Request, Scope};
 
 use crate::support::*;
 
@@ -39,15 +39,29 @@ fn post_is_accepted_and_parameters_in_two_places_are_not() {
 
 #[test]
 fn other_methods_are_refused_with_allow() {
-    let world = World::new();
-    for path in ["/oauth2/authorize", "/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"] {
-        let mut request = Request::get(path);
-        request.method = grantor::Method::Other;
-        let response = world.send(&request);
-        assert_eq!(response.status, 405, "{path}");
-        assert!(response.get("allow").is_some(), "{path}");
+    use grantor::Method::{Delete, Get, Head, Options, Other, Put};
+    let mut policy = Policy::default();
+    policy.session_management = true;
+    let world = World::with(policy);
+    for (path, methods, allow) in [
+        ("/oauth2/authorize", &[Put, Delete, Options, Other][..], "GET, HEAD, POST"),
+        ("/oauth2/logout", &[Put, Delete, Options, Other], "GET, HEAD, POST"),
+        ("/oauth2/check_session", &[Put, Delete, Options, Other], "GET, HEAD"),
+        ("/oauth2/token", &[Get, Head, Put, Delete, Other], "POST, OPTIONS"),
+        ("/oauth2/revoke", &[Get, Head, Put, Delete, Other], "POST, OPTIONS"),
+        ("/oauth2/introspect", &[Get, Head, Put, Delete, Options, Other], "POST"),
+    ] {
+        for method in methods {
+            let mut request = Request::get(path);
+            request.method = *method;
+            let response = world.send(&request);
+            assert_eq!(
+                (response.status, response.get("allow")),
+                (405, Some(allow)),
+                "{method:?} {path}"
+            );
+        }
     }
-    assert_eq!(world.send(&Request::get("/oauth2/token")).status, 405);
     assert_eq!(world.send(&Request::get("/nothing")).status, 404);
 }
 
@@ -114,9 +128,29 @@ fn without_a_proven_client_and_redirect_uri_nobody_is_redirected() {
         ("prompt", "none"),
         ("code_challenge", ""),
         ("max_age", "x"),
+        ("response_mode", "query"),
+        ("response_mode", "fragment"),
+        ("response_mode", "form_post"),
+        ("response_mode", "web_message"),
+        ("response_mode", "query.jwt"),
+        ("request", "x.y.z"),
+        ("claims", "["),
     ] {
         let changes = [("redirect_uri", "https://evil.example/cb"), (name, value)];
         assert_page(&world.authorize(SPA, &changes), "redirect_uri_mismatch");
+    }
+    for bad in [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "https://evil.example\\@rp.example/cb",
+    ] {
+        assert_page(&world.authorize(SPA, &[("redirect_uri", bad)]), "redirect_uri_mismatch");
+    }
+    let unknown = [("redirect_uri", "https://evil.example/cb")];
+    assert_page(&world.authorize("client_unknown", &unknown), "invalid_client");
+    for odd in ["\u{0}", "ünbekannt", "' OR 1=1 --", "../../etc/passwd", &"c".repeat(10_000)] {
+        assert_page(&world.authorize(odd, &[]), "invalid_client");
     }
 }
 
@@ -160,7 +194,16 @@ fn other_errors_go_to_the_client_with_its_state() {
         assert!(response.get("location").unwrap().starts_with(&format!("{CALLBACK}#error=")));
     }
     refused(&[("scope", "unknown")], "invalid_scope");
-    refused(&[("scope", "a  b")], "invalid_scope");
+    for malformed in ["a  b", " openid", "openid ", "a\"b", "a\\b", "é"] {
+        refused(&[("scope", malformed)], "invalid_scope");
+    }
+    for control in ["openid\tprofile", "openid\u{0}"] {
+        refused(&[("scope", control)], "invalid_request");
+    }
+    let many = |n: usize| (0..n).map(|n| format!("s{n}")).collect::<Vec<_>>().join(" ");
+    for large in [many(65), many(3000), "s".repeat(2049)] {
+        refused(&[("scope", &large)], "invalid_scope");
+    }
     refused(&[("nonce", "a\u{0}b")], "invalid_request");
     refused(&[("nonce", &"n".repeat(2049))], "invalid_request");
     refused(&[("response_mode", "unheard_of")], "invalid_request");
@@ -354,6 +397,7 @@ fn unknown_malformed_expired_spent_and_foreign_codes_are_answered_alike_byte_for
         world.redeem(SPA, &live[..live.len() - 1]),
         world.redeem(SPA, &format!("{live}A")),
         world.redeem(SPA, &live.replace("authz_", "rt_")),
+        world.redeem(SPA, "é"),
     ];
     world.pass(60);
     answers.push(world.redeem(SPA, &expired));
@@ -700,7 +744,56 @@ fn a_refresh_token_of_another_client_is_refused_and_stays_usable() {
     let unproved =
         [("grant_type", "refresh_token"), ("refresh_token", &refresh_token), ("client_id", WEB)];
     assert_error(&world.send(&Request::form("/oauth2/token", &unproved)), 401, "invalid_client");
+    // Nor does a wrong secret touch it: the store is not even asked.
+    let mut wrong = Request::form("/oauth2/token", &unproved[..2]);
+    wrong = wrong.header("authorization", basic(WEB, "wrong"));
+    let in_body = [&unproved[..], &[("client_secret", "wrong")]].concat();
+    let in_body = Request::form("/oauth2/token", &in_body);
+    for request in [wrong, in_body] {
+        let (calls, response) = world.calls(|| world.send(&request));
+        assert_error(&response, 401, "invalid_client");
+        assert_eq!(calls, 0);
+    }
     assert_eq!(world.refresh(WEB, &refresh_token).status, 200);
+}
+
+#[test]
+fn refresh_tokens_that_are_no_good_are_answered_alike_byte_for_byte() {
+    let world = World::new();
+    let token = || str_of(&world.tokens(SPA), "refresh_token");
+    let (revoked, reused, foreign) =
+        (token(), token(), str_of(&world.tokens(WEB), "refresh_token"));
+    world.send(&world.as_client(SPA, "/oauth2/revoke", &[("token", &revoked)]));
+    let live = token();
+    let cut = |n: usize| live[..live.len() - n].to_owned();
+    let mut flipped = live.clone().into_bytes();
+    flipped[20] ^= 1;
+    let unknown = str_of(&World::new().tokens(SPA), "refresh_token");
+    let mut answers: Vec<grantor::Response> = [
+        revoked,
+        foreign,
+        unknown,
+        "nonsense".into(),
+        "é".into(),
+        "x".repeat(10_000),
+        cut(1),
+        cut(5),
+        format!("{live}A"),
+        String::from_utf8(flipped).unwrap(),
+    ]
+    .iter()
+    .map(|token| world.refresh(SPA, token))
+    .collect();
+    world.refresh(SPA, &reused);
+    world.pass(120);
+    answers.push(world.refresh(SPA, &reused));
+    assert_eq!(world.refresh(SPA, &live).status, 200);
+    world.pass(15 * 86_400);
+    answers.push(world.refresh(SPA, &live));
+    for answer in &answers {
+        assert_error(answer, 400, "invalid_grant");
+        assert_eq!(answer, &answers[0]);
+    }
 }
 
 #[test]

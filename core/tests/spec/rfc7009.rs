@@ -151,3 +151,22 @@ fn a_request_that_names_no_client_may_revoke_a_public_clients_token_where_that_i
     assert_eq!(anonymous("nonsense"), 200);
     assert_eq!(anonymous(&world.service_token()), 200);
 }
+
+#[test]
+fn what_could_not_be_revoked_is_alive_and_nobody_is_told_otherwise() {
+    let world = World::new();
+    let tokens = world.tokens(WEB);
+    let (access, refresh) = (str_of(&tokens, "access_token"), str_of(&tokens, "refresh_token"));
+    let (code, own) = (world.code(WEB), world.service_token());
+    world.break_store(true);
+    for (client_id, token) in [(WEB, &access), (WEB, &refresh), (WEB, &code), (SERVICE, &own)] {
+        let request = world.as_client(client_id, "/oauth2/revoke", &[("token", token)]);
+        assert_error(&world.send(&request), 503, "temporarily_unavailable");
+    }
+    world.break_store(false);
+    assert!(!world.saw("TokenRevoked"));
+    assert!(world.is_alive(&access));
+    assert_eq!(world.introspect(SERVICE, &own)["active"], true);
+    assert_eq!(world.redeem(WEB, &code).status, 200);
+    assert_eq!(world.refresh(WEB, &refresh).status, 200);
+}

@@ -105,6 +105,55 @@ fn an_assertion_proves_the_client_at_every_endpoint() {
     assert!(!keyed.world.is_alive(token[0].1));
 }
 
+/// A signature of another length.
+fn resized(signature: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut raw = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+    change(&mut raw);
+    BASE64_URL_SAFE_NO_PAD.encode(raw)
+}
+
+#[test]
+fn a_key_that_an_assertion_brings_along_is_nobodys() {
+    let (keyed, thief) = (Keyed::new(), ClientKey::new("k1"));
+    keyed.network.publish("https://evil.example/jwks.json", thief.jwks());
+    for (name, value) in [
+        ("jwk", thief.jwk()),
+        ("jku", json!("https://evil.example/jwks.json")),
+        ("x5u", json!("https://evil.example/cert.pem")),
+        ("x5c", json!(["MIIB"])),
+    ] {
+        for kid in ["k1", "another"] {
+            let mut header = json!({"alg": "ES256", "kid": kid});
+            header[name] = value.clone();
+            let forged = thief.sign_as(&header, &keyed.claims());
+            assert_error(&keyed.send(&forged), 401, "invalid_client");
+        }
+    }
+    assert_eq!(keyed.network.calls(), 0, "nobody is called whom an assertion names");
+}
+
+#[test]
+fn while_the_store_cannot_note_an_assertion_it_is_neither_taken_nor_spent() {
+    let keyed = Keyed::new();
+    let assertion = keyed.key.sign(&keyed.claims());
+    keyed.world.break_store(true);
+    assert_error(&keyed.send(&assertion), 503, "temporarily_unavailable");
+    keyed.world.break_store(false);
+    assert_eq!(keyed.send(&assertion).status, 200);
+    assert_error(&keyed.send(&assertion), 401, "invalid_client");
+}
+
+#[test]
+fn an_assertion_of_nobody_is_answered_like_one_that_is_forged() {
+    let (keyed, thief) = (Keyed::new(), ClientKey::new("k1"));
+    let mut of_nobody = keyed.but("sub", json!("client_nobody"));
+    of_nobody["iss"] = json!("client_nobody");
+    let answers =
+        [thief.sign(&keyed.claims()), keyed.key.sign(&of_nobody)].map(|jwt| keyed.send(&jwt));
+    assert_error(&answers[0], 401, "invalid_client");
+    assert_eq!(answers[0], answers[1]);
+}
+
 #[test]
 fn it_is_for_this_server_alone() {
     let keyed = Keyed::new();
@@ -113,6 +162,16 @@ fn it_is_for_this_server_alone() {
         assert!(keyed.accepts(&keyed.but("aud", ours.clone())), "{ours}");
     }
     // One that another server accepts too could be used here by it.
+    // At another endpoint it may name that one, and is good for no other.
+    for (path, other) in
+        [("/oauth2/revoke", "/oauth2/introspect"), ("/oauth2/introspect", "/oauth2/revoke")]
+    {
+        let sign = || keyed.key.sign(&keyed.but("aud", json!(format!("{ISSUER}{path}"))));
+        assert_eq!(keyed.call(path, &sign(), &[("token", "x")]).status, 200, "{path}");
+        let elsewhere = keyed.call(other, &sign(), &[("token", "x")]);
+        assert_error(&elsewhere, 401, "invalid_client");
+        assert_error(&keyed.send(&sign()), 401, "invalid_client");
+    }
     for foreign in [
         json!("https://other.example"),
         json!([ISSUER, "https://other.example"]),
@@ -132,6 +191,11 @@ fn it_is_of_this_client_and_of_now() {
     let now = keyed.world.server.now().secs();
     for (name, value) in [
         ("iss", json!("client_web")),
+        ("iss", json!(format!("{KEYED}x"))),
+        ("iss", json!(&KEYED[..KEYED.len() - 1])),
+        ("iss", json!(KEYED.to_uppercase())),
+        ("iss", json!(format!("{KEYED} "))),
+        ("iss", json!([KEYED])),
         ("iss", Value::Null),
         ("exp", json!(now)),
         ("exp", json!(now - 1)),
@@ -146,7 +210,12 @@ fn it_is_of_this_client_and_of_now() {
     ] {
         assert!(!keyed.accepts(&keyed.but(name, value.clone())), "{name} {value}");
     }
-    assert!(keyed.accepts(&keyed.but("exp", json!(now + 3600))));
+    // Clocks differ a little.
+    for (name, value) in
+        [("exp", now + 3600), ("nbf", now + 8), ("nbf", now + 60), ("iat", now + 60)]
+    {
+        assert!(keyed.accepts(&keyed.but(name, json!(value))), "{name}");
+    }
     // A subject that is another client asks as that one, with a key that is not its own.
     let mut other = Client::keyed("client_neighbour", "Neighbour", ClientKey::new("k1").jwks());
     other.redirect_uris = vec![CALLBACK.into()];
@@ -258,6 +327,22 @@ fn one_way_of_authentication_is_used_and_it_is_the_registered_one() {
         401,
         "invalid_client",
     );
+    for kind in [
+        "urn:ietf:params:oauth:client-assertion-type:saml2-bearer",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        &TYPE.to_uppercase(),
+        &format!("{TYPE} "),
+    ] {
+        let assertion = keyed.key.sign(&keyed.claims());
+        let form = [grant, ("client_assertion", &*assertion), ("client_assertion_type", kind)];
+        let response = keyed.world.send(&Request::form("/oauth2/token", &form));
+        assert_error(&response, 401, "invalid_client");
+    }
+    let assertion = keyed.key.sign(&keyed.claims());
+    let form = [grant, ("client_assertion", &*assertion), ("client_assertion_type", TYPE)];
+    let beside = Request::form("/oauth2/token", &form);
+    let beside = beside.header("authorization", basic(WEB, keyed.world.secret.expose()));
+    assert_error(&keyed.world.send(&beside), 400, "invalid_request");
     // Its id is no proof, and no secret of its own making is one.
     for form in [
         vec![grant, ("client_id", KEYED)],
@@ -370,6 +455,9 @@ fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
         format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 64])),
         format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 63])),
         format!("{head}.{body}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 65])),
+        format!("{head}.{body}.{}", resized(signature, |raw| raw.truncate(63))),
+        format!("{head}.{body}.{}", resized(signature, |raw| raw.push(0))),
+        format!("{head}.{body}.{}", resized(signature, |raw| raw.insert(0, 0))),
         json!({"payload": body, "signatures": [{"protected": head, "signature": signature}]})
             .to_string(),
         sign(header, b"[]"),
@@ -388,6 +476,7 @@ fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
         r#"{"alg":"\u006eone","kid":"k1"}"#,
         r#"{"alg":["ES256"],"kid":"k1"}"#,
         r#"{"alg":"PBES2-HS256+A128KW","p2c":2147483648,"kid":"k1"}"#,
+        r#"{"alg":"RSA1_5","enc":"A128CBC-HS256","kid":"k1"}"#,
         r#"{"kid":"k1"}"#,
         "{}",
         "null",
@@ -396,9 +485,23 @@ fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
     }
     let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(10_000));
     bad.push(sign(&long, claims.as_bytes()));
-    let times = ["\"2999-01-01\"", "true", "{}", "1e400", "-1", "0"];
+    let times = [
+        "\"2999-01-01\"",
+        "\"123\"",
+        "true",
+        "{}",
+        "1e400",
+        "-1e400",
+        "-1",
+        "0",
+        "9223372036854775808",
+    ];
     bad.extend(times.map(|json| with("exp", json)));
-    bad.extend(["\"x\"", "true", "[1]"].map(|json| with("nbf", json)));
+    for name in ["nbf", "iat"] {
+        bad.extend(
+            ["\"x\"", "true", "[1]", "9e15", "9223372036854775807"].map(|json| with(name, json)),
+        );
+    }
     let (request, world) = (&good, &keyed.world);
     for (n, jwt) in bad.iter().enumerate() {
         let refused = keyed.send(jwt);

@@ -148,3 +148,42 @@ fn a_clients_own_token_dies_with_its_client() {
         grantor::Admission::Answered(response) if response.status == 401
     ));
 }
+
+#[test]
+fn a_token_is_asked_about_or_revoked_in_the_body_of_one_form() {
+    let world = World::new();
+    let token = str_of(&world.tokens(WEB), "access_token");
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let right = world.as_client(WEB, path, &[("token", &token)]);
+        let mut in_url = world.as_client(WEB, path, &[]);
+        in_url.query = Some(format!("token={token}"));
+        let mut in_both = right.clone();
+        in_both.query = Some(format!("token={token}"));
+        let twice = world.as_client(WEB, path, &[("token", &token), ("token", "another")]);
+        let mut as_json = right.clone();
+        as_json.headers.retain(|(name, _)| *name != "content-type");
+        as_json = as_json.header("content-type", "application/json");
+        as_json.body = json!({"token": token}).to_string().into_bytes();
+        for request in [in_url, in_both, twice, as_json, world.as_client(WEB, path, &[])] {
+            assert_error(&world.send(&request), 400, "invalid_request");
+        }
+        assert!(world.is_alive(&token), "{path}");
+    }
+}
+
+#[test]
+fn a_wrong_hint_changes_nothing_and_answers_are_nobodys_to_keep() {
+    let world = World::new();
+    let tokens = world.tokens(WEB);
+    for kind in ["access_token", "refresh_token"] {
+        let token = str_of(&tokens, kind);
+        for hint in ["access_token", "refresh_token", "id_token", "nonsense"] {
+            let parameters = [("token", &*token), ("token_type_hint", hint)];
+            let response = world.send(&world.as_client(WEB, "/oauth2/introspect", &parameters));
+            assert_eq!(json_body(&response)["active"], true, "{kind} {hint}");
+            assert_eq!(response.get("cache-control"), Some("no-store"));
+        }
+    }
+    let unknown = world.send(&world.as_client(WEB, "/oauth2/introspect", &[("token", "x")]));
+    assert_eq!(unknown.get("cache-control"), Some("no-store"));
+}

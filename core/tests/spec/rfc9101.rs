@@ -69,6 +69,32 @@ fn what_is_signed_counts_more_than_what_stands_outside() {
 }
 
 #[test]
+fn the_challenge_that_is_signed_counts_and_none_beside_it() {
+    let signing = Signing::new();
+    let object = signing.key.sign(&signing.object());
+    let elsewhere = "A".repeat(43);
+    let outside = [("request", &*object), ("code_challenge", &*elsewhere)];
+    let ticket = signing.ticket(&signing.world.authorize(SPA, &outside));
+    let code = parameter(&signing.world.approve(&ticket), "code").unwrap();
+    assert_eq!(signing.world.redeem(SPA, &code).status, 200, "by the verifier of the one inside");
+    let inside = signing.but("code_challenge", json!(elsewhere));
+    let ticket = signing.ticket(&signing.world.authorize(SPA, &[("request", &inside)]));
+    let code = parameter(&signing.world.approve(&ticket), "code").unwrap();
+    assert_error(&signing.world.redeem(SPA, &code), 400, "invalid_grant");
+}
+
+#[test]
+fn while_a_clients_keys_are_away_nobody_is_redirected() {
+    let signing = Signing::new();
+    signing.world.change(SPA, |client| {
+        client.jwks = None;
+        client.jwks_uri = Some("https://rp.example/jwks.json".into());
+    });
+    let response = signing.send(&signing.key.sign(&signing.object()));
+    assert_eq!((response.status, response.get("location")), (503, None));
+}
+
+#[test]
 fn an_object_by_reference_is_fetched_from_where_the_client_registered_it() {
     let signing = Signing::new();
     signing.network.publish("https://rp.example/request.jwt", signing.key.sign(&signing.object()));

@@ -1,6 +1,6 @@
 //! RFC 9700, best current practice: rotation, reuse, barriers.
 
-use grantor::{Policy, Rotation, SubjectStatus};
+use grantor::{Policy, Request, Rotation, SubjectStatus};
 
 use crate::support::*;
 
@@ -247,4 +247,23 @@ fn a_policy_that_is_shortened_later_ends_no_token_early() {
     let parameters = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
     let request = world.as_client(SPA, "/oauth2/token", &parameters);
     assert_eq!(pollster::block_on(shortened.handle(&request)).status, 200);
+}
+
+#[test]
+fn a_spent_refresh_token_in_the_hands_of_another_client_ends_nothing() {
+    let world = World::new();
+    let first = str_of(&world.tokens(WEB), "refresh_token");
+    let second = str_of(&json_body(&world.refresh(WEB, &first)), "refresh_token");
+    // Within the retry window as after it: the answer repeated is for its own client, by its own secret.
+    for wait in [1, 120] {
+        world.pass(wait);
+        assert_error(&world.refresh(OTHER, &first), 400, "invalid_grant");
+        assert_error(&world.refresh(SPA, &first), 400, "invalid_grant");
+        let unproved =
+            [("grant_type", "refresh_token"), ("refresh_token", &first), ("client_id", WEB)];
+        let response = world.send(&Request::form("/oauth2/token", &unproved));
+        assert_error(&response, 401, "invalid_client");
+        assert!(!world.saw("ReuseDetected"));
+    }
+    assert_eq!(world.refresh(WEB, &second).status, 200);
 }

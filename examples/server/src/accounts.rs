@@ -89,6 +89,13 @@ impl std::fmt::Debug for User {
     }
 }
 
+/// What a person may, as far as that is to change.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rights {
+    pub(crate) is_admin: Option<bool>,
+    pub(crate) is_disabled: Option<bool>,
+}
+
 /// A person to be added.
 pub(crate) struct NewUser {
     pub(crate) email: String,
@@ -244,28 +251,35 @@ impl Accounts {
             .await
     }
 
-    /// Changes what is named of a person: their claims, of which `null` takes one away, and whether they
-    /// administer.
+    /// Changes what is named of a person: their claims, of which `null` takes one away, and what they may. False, and
+    /// nothing is changed, when nobody would be left to administer their organisation.
     pub(crate) async fn change_user(
         &self,
         id: &str,
         change: Claims,
-        is_admin: Option<bool>,
+        rights: Rights,
         now: Time,
-    ) -> Result<(), StoreFailed> {
+    ) -> Result<bool, StoreFailed> {
         let id = id.to_owned();
         self.0
             .write(move |connection| {
-                let Some(mut user) = user(connection, "users.id", &id)? else { return Ok(()) };
+                let Some(mut user) = user(connection, "users.id", &id)? else { return Ok(true) };
+                let is_admin = rights.is_admin.unwrap_or(user.is_admin);
+                let is_disabled = rights.is_disabled.unwrap_or(user.is_disabled);
+                let loses = user.is_admin && !user.is_disabled && (!is_admin || is_disabled);
+                // Here, where nobody comes in between: two who take it from each other would leave none.
+                if loses && !others_administer(connection, &user)? {
+                    return Ok(false);
+                }
                 if !change.is_empty() {
                     claims::apply(&mut user.claims, change);
                     user.claims.insert("updated_at".into(), now.secs().into());
                 }
-                let sql = "UPDATE users SET claims = ?2, is_admin = ?3 WHERE id = ?1";
+                let sql =
+                    "UPDATE users SET claims = ?2, is_admin = ?3, is_disabled = ?4 WHERE id = ?1";
                 let claims = Value::Object(user.claims).to_string();
-                let is_admin = is_admin.unwrap_or(user.is_admin);
-                connection.execute(sql, params![id, claims, is_admin])?;
-                Ok(())
+                connection.execute(sql, params![id, claims, is_admin, is_disabled])?;
+                Ok(true)
             })
             .await
     }
@@ -334,6 +348,13 @@ const SELECT_USER: &str = "SELECT users.id, organisations.id, slug, name, email,
 fn user(connection: &Connection, column: &str, key: &str) -> rusqlite::Result<Option<User>> {
     let sql = format!("{SELECT_USER} WHERE {column} = ?1");
     connection.prepare_cached(&sql)?.query_row([key], read_user).optional()
+}
+
+/// Whether somebody else can administer a person's organisation.
+fn others_administer(connection: &Connection, user: &User) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM users
+               WHERE organisation_id = ?1 AND id <> ?2 AND is_admin AND NOT is_disabled)";
+    connection.query_row(sql, [&user.organisation.id, &user.id], |row| row.get(0))
 }
 
 fn insert_user(

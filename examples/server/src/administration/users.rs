@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::claims::{self, MAX_NAME};
-use crate::accounts::{Accounts, NewUser, Organisation, User, is_email};
+use crate::accounts::{Accounts, NewUser, Organisation, Rights, User, is_email};
 use crate::app::App;
 use crate::error::StoreFailed;
 use crate::passwords::made_up;
@@ -96,7 +96,12 @@ pub(crate) async fn change(
         return Err(Problem::new(409, "Conflict", text));
     }
     let claims = change_of_claims(change.name.as_deref(), change.claims)?;
-    app.accounts.change_user(&user.id, claims, change.is_admin, app.server.now()).await?;
+    let rights =
+        Rights { is_admin: change.is_admin, is_disabled: change.is_active.map(|active| !active) };
+    if !app.accounts.change_user(&user.id, claims, rights, app.server.now()).await? {
+        let text = "Somebody else must be able to administer the organisation first.";
+        return Err(Problem::new(409, "Conflict", text));
+    }
     // Locking out is done again when it is asked for again: the first time may not have come to its end.
     if change.is_active == Some(false) || change.is_active == Some(true) && user.is_disabled {
         let disable = change.is_active.map(|active| !active);

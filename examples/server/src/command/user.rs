@@ -5,7 +5,7 @@ use grantor::{Claims, Secret};
 use serde_json::json;
 
 use super::{Opened, open_existing, password_from_stdin, say};
-use crate::accounts::{NewUser, is_email};
+use crate::accounts::{NewUser, Rights, is_email};
 use crate::administration::{claims, users};
 use crate::config::Config;
 use crate::error::Fatal;
@@ -122,7 +122,7 @@ pub(crate) async fn run(config: Config, verb: Verb) -> Result<(), Fatal> {
             let user = opened.accounts.user_by_email(&email).await?;
             let user = user.ok_or_else(|| Fatal::Say(format!("there is no user {email:?}")))?;
             let (accounts, now) = (&opened.accounts, opened.server.now());
-            accounts.change_user(&user.id, change, None, now).await?;
+            accounts.change_user(&user.id, change, Rights::default(), now).await?;
             say(format_args!("The claims of {email} are changed."));
         }
         Verb::Disable { email } => {

@@ -13,6 +13,7 @@ mod admin_api;
 mod command_line;
 mod console;
 mod guide;
+mod hostile_pages;
 mod kill;
 mod login_ui;
 mod logout;

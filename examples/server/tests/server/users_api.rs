@@ -112,6 +112,56 @@ fn administration_is_given_and_taken_but_not_from_oneself() {
 }
 
 #[test]
+fn two_administrators_who_take_it_from_each_other_leave_one() {
+    let server = Server::new();
+    let second = json!({"email": "second@example.com", "password": "long enough", "isAdmin": true});
+    let second_id = add(&server, &second).string("id");
+    let first_id = server.get("/v1/me/profile", &[("cookie", &server.admin_cookie())]).string("id");
+    let sign_in = |email: &str, password: &str| {
+        let body = json!({"email": email, "password": password}).to_string();
+        server
+            .send("POST", "/v1/auth/login", &[("content-type", "application/json")], &body)
+            .cookie()
+    };
+    let (email, password) = server.admin();
+    for change in [json!({"isAdmin": false}), json!({"isActive": false})] {
+        for _ in 0..10 {
+            let cookies =
+                [sign_in(&email, &password), sign_in("second@example.com", "long enough")];
+            let change = &change.to_string();
+            let take = |cookie: &str, id: &str| {
+                let headers = [
+                    ("content-type", "application/json"),
+                    ("x-org-domain", "your-org"),
+                    ("cookie", cookie),
+                ];
+                server.send("PATCH", &format!("/v1/admin/users/{id}"), &headers, change).status
+            };
+            let [first, second] = std::thread::scope(|scope| {
+                let first = scope.spawn(|| take(&cookies[0], &second_id));
+                let second = scope.spawn(|| take(&cookies[1], &first_id));
+                [first.join().unwrap(), second.join().unwrap()]
+            });
+            // Who comes second may nothing any more, or is told that nobody would be left.
+            let (winner, loser, lost) = match (first, second) {
+                (200, 401 | 403 | 409) => (&cookies[0], second, &second_id),
+                (401 | 403 | 409, 200) => (&cookies[1], first, &first_id),
+                other => panic!("{other:?}"),
+            };
+            assert!([401, 403, 409].contains(&loser));
+            let back = json!({"isAdmin": true, "isActive": true}).to_string();
+            let headers = [
+                ("content-type", "application/json"),
+                ("x-org-domain", "your-org"),
+                ("cookie", winner.as_str()),
+            ];
+            let path = format!("/v1/admin/users/{lost}");
+            assert_eq!(server.send("PATCH", &path, &headers, &back).status, 200);
+        }
+    }
+}
+
+#[test]
 fn mistakes_are_named_and_strangers_people_do_not_exist() {
     let server = Server::new();
     for (body, status, word) in [
