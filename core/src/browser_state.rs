@@ -43,8 +43,8 @@ impl AuthorizationServer {
     /// The `Set-Cookie` header by which pages of applications notice who is signed in at this browser (OpenID Connect
     /// Session Management 1.0 section 3): `None` unless
     /// [`Policy::session_management`](field@crate::Policy::session_management) is on. Authorization responses set it by
-    /// themselves. A host sets it beside its own cookie wherever it signs somebody in or out, `None` being nobody. Set [`Session::expires_at`], for the
-    /// cookie lives as long.
+    /// themselves. A host sets it beside its own cookie wherever it signs somebody in or out, `None` being nobody.
+    /// Set [`Session::expires_at`], for the cookie lives as long.
     ///
     /// It opens nothing: it is a hash of [`Session::id`], which a page of this server must be able to read. Where the
     /// issuer is https, it is sent to frames in pages of other sites too, as those of applications are.

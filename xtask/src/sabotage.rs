@@ -644,6 +644,20 @@ const ALL: &[Sabotage] = &[
         tests: spec!("confusion::"),
     },
     Sabotage {
+        name: "leave nobody to administer an organisation",
+        file: "examples/server/src/accounts.rs",
+        from: "if loses && !others_administer(connection, &user)? {",
+        to: "if loses && user.id.is_empty() {",
+        tests: USERS_API,
+    },
+    Sabotage {
+        name: "let a form token of one page pass on all others",
+        file: "examples/server/src/session.rs",
+        from: "        hash.update(purpose.as_bytes());\n",
+        to: "        hash.update(purpose.get(..0).unwrap_or_default().as_bytes());\n",
+        tests: server!("hostile_pages::"),
+    },
+    Sabotage {
         name: "take the first of two tokens of a form",
         file: "core/src/endpoint/userinfo.rs",
         from: "Ok(form) if form.is_repeated(NAME) => return Err(Misdeed::TokenTransport),",

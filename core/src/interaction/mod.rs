@@ -268,7 +268,10 @@ impl Interaction {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn deny(self, session: Session) -> Result<Response, InteractionError> {
+    pub async fn deny(mut self, session: Session) -> Result<Response, InteractionError> {
+        if let Err(misdeed) = self.note_browser(Some(&session)) {
+            return Err(self.server.refused(Refusal::Machine(misdeed)));
+        }
         let session = Box::new(session);
         Consent { interaction: self, session, remembered: None }.deny().await
     }
@@ -285,12 +288,7 @@ impl Interaction {
     async fn next(mut self, session: Option<Session>) -> Result<Next, Misdeed> {
         let silent = self.request.prompt.contains(&Prompt::None);
         let is_fresh = session.as_ref().is_some_and(|s| s.auth_time >= self.ticket.issued_at);
-        if self.request.requested.contains("openid") {
-            let redirect = &mut self.request.redirect;
-            let browser =
-                self.server.browser_state_for(&self.client, &redirect.uri, session.as_ref())?;
-            redirect.browser = browser.map(Box::new);
-        }
+        self.note_browser(session.as_ref())?;
         let session = match self.satisfying(session).await? {
             Ok(session) => session,
             Err(_) if silent => {
@@ -334,6 +332,16 @@ impl Interaction {
             return Ok(consent.interaction.error("consent_required", "the person must be asked"));
         }
         Ok(Next::Consent(consent))
+    }
+
+    /// From here on, what goes to the client says who is signed in.
+    fn note_browser(&mut self, session: Option<&Session>) -> Result<(), Misdeed> {
+        if self.request.requested.contains("openid") {
+            let redirect = &mut self.request.redirect;
+            let browser = self.server.browser_state_for(&self.client, &redirect.uri, session)?;
+            redirect.browser = browser.map(Box::new);
+        }
+        Ok(())
     }
 
     /// Leaves of the request what the host lets this client have of this person.

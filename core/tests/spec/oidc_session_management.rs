@@ -108,6 +108,9 @@ fn refusals_say_it_too_once_it_is_known() {
     let response = block_on(consent.deny()).unwrap();
     assert_eq!(said(&response, "error").as_deref(), Some("access_denied"));
     assert!(said(&response, "session_state").is_some());
+    let interaction = block_on(world.server.resume(&world.ticket(THIRD, &[]))).unwrap();
+    let response = block_on(interaction.deny(world.session())).unwrap();
+    assert!(said(&response, "session_state").is_some());
     // Nobody has said who is there.
     let response = world.authorize(SPA, &[("prompt", "none login")]);
     assert_eq!(said(&response, "error").as_deref(), Some("invalid_request"));

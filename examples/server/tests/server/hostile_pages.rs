@@ -160,7 +160,7 @@ fn a_form_that_comes_from_elsewhere_or_in_another_dress_does_nothing() {
 fn names_of_people_and_browsers_are_shown_as_text() {
     let server = Server::new();
     let client = asking_client(&server);
-    let markup = "<img src=x onerror=alert(1)>{{7*7}}${7*7}<%= 7*7 %>\"'";
+    let markup = "<img src=x onerror=alert(1)>{{1234*4321}}${1234*4321}<%= 1234*4321 %>\"'";
     let new = json!({"email": "mallory@example.com", "name": markup, "password": "long enough"});
     let made = server.admin_api("POST", "users", &new);
     assert_eq!(made.status, 201, "{}", made.text);
@@ -183,7 +183,7 @@ fn names_of_people_and_browsers_are_shown_as_text() {
         (&admin, "/admin/users?email=%3Cimg%20src%3Dx%3E%22"),
     ] {
         let page = server.get(path, &[("cookie", cookie)]).text;
-        for live in ["<img src=x", "<script", "onerror=alert(1)>", "49"] {
+        for live in ["<img src=x", "<script", "onerror=alert(1)>", "5332114"] {
             assert!(!page.contains(live), "{path} has {live}");
         }
         shown += usize::from(page.contains("&#60;img") || page.contains("&lt;img"));
