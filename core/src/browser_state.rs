@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::client::Client;
 use crate::client::redirect::ValidatedRedirect;
-use crate::env::{RandomnessUnavailable, random};
+use crate::env::{RandomnessUnavailable, Time, random};
 use crate::http::web_origin;
 use crate::interaction::Session;
 use crate::server::AuthorizationServer;
@@ -50,7 +50,10 @@ impl AuthorizationServer {
     /// issuer is https, it is sent to frames in pages of other sites too, as those of applications are.
     #[must_use]
     pub fn browser_state_cookie(&self, session: Option<&Session>) -> Option<String> {
-        self.policy().session_management.then(|| self.cookie(session))
+        self.policy().session_management.then(|| match session {
+            Some(session) => self.cookie(&self.browser_state(session), session.expires_at),
+            None => self.cookie(NOBODY, Some(self.now().plus(NOBODY_FOR))),
+        })
     }
 
     /// What to tell an application. `None` when it is not to be told, or has no origin by which it could ask.
@@ -63,35 +66,29 @@ impl AuthorizationServer {
         let origin = web_origin(redirect.as_str()).filter(|_| self.policy().session_management);
         let Some(origin) = origin else { return Ok(None) };
         let salt = BASE64_URL_SAFE_NO_PAD.encode(random::<16>(self.environment())?);
-        let state = self.browser_state(session);
+        let known = session.map(|session| (self.browser_state(session), session.expires_at));
+        let state = known.as_ref().map_or("", |(state, _)| state);
         let hash = Sha256::digest(format!("{} {origin} {state} {salt}", client.client_id));
         let session_state = format!("{}.{salt}", BASE64_URL_SAFE_NO_PAD.encode(hash));
-        let cookie = session.map(|session| self.cookie(Some(session)));
+        let cookie = known.map(|(state, lives)| self.cookie(&state, lives));
         Ok(Some(BrowserState { session_state, cookie }))
     }
 
     /// It stays while a session goes on, and nobody can tell it from what applications know of the session: by it, two
-    /// of them could find out that they know the same person. Empty when nobody is signed in.
-    fn browser_state(&self, session: Option<&Session>) -> String {
-        let state = |session: &Session| {
-            self.ring().pseudonym("browser state", self.issuer(), "", &session.id)
-        };
-        session.map(state).unwrap_or_default()
+    /// of them could find out that they know the same person.
+    fn browser_state(&self, session: &Session) -> String {
+        self.ring().pseudonym("browser state", self.issuer(), "", &session.id)
     }
 
     /// Without `HttpOnly`, for a script must read it. That nobody is signed in is said too, and for long: no cookie
     /// means that the browser shows none, and then the page says nothing that would sign a person out.
-    fn cookie(&self, session: Option<&Session>) -> String {
+    fn cookie(&self, state: &str, lives: Option<Time>) -> String {
         let issuer = self.issuer();
         let path = if issuer.path().is_empty() { "/" } else { issuer.path() };
         // In a frame of another site, browsers take such cookies alone; and they take them only by https.
         let reach = match issuer.as_str().starts_with("https://") {
             true => "SameSite=None; Secure",
             false => "SameSite=Lax",
-        };
-        let (state, lives) = match session {
-            Some(session) => (self.browser_state(Some(session)), session.expires_at),
-            None => (NOBODY.to_owned(), Some(self.now().plus(NOBODY_FOR))),
         };
         let max_age = lives.map(|until| format!("; Max-Age={}", until.since(self.now()).as_secs()));
         format!("{COOKIE}={state}; Path={path}; {reach}{}", max_age.unwrap_or_default())

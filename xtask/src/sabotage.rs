@@ -604,8 +604,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "let a frame of another site sign a browser out",
         file: "core/src/browser_state.rs",
-        from: "let cookie = session.map(|session| self.cookie(Some(session)));",
-        to: "let cookie = Some(self.cookie(session));",
+        from: "let cookie = known.map(|(state, lives)| self.cookie(&state, lives));",
+        to: "let cookie = Some(known.map_or(self.cookie(NOBODY, None), |(state, lives)| self.cookie(&state, lives)));",
         tests: SESSION_MANAGEMENT,
     },
     Sabotage {

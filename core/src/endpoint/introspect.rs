@@ -15,7 +15,7 @@ use crate::token::credential::{Credential, Kind};
 /// Whatever is dead, foreign or not a token is answered with `{"active":false}` and nothing else
 /// (RFC 7662 section 2.2).
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
-    let parameters = post_parameters(call)?;
+    let parameters = post_parameters(call, "POST")?;
     let client = authenticate_client(call, &parameters).await?;
     // A public client proves nothing; answering it would let anybody test stolen tokens.
     if client.is_public() {

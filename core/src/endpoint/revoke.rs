@@ -22,7 +22,7 @@ pub(crate) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(86_400);
 /// caller has what it wanted, and a stranger learns nothing. The hint is not needed: a token says
 /// itself what it is.
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
-    let parameters = post_parameters(call)?;
+    let parameters = post_parameters(call, "POST, OPTIONS")?;
     let client = match authenticate_client(call, &parameters).await {
         Err(Misdeed::ClientNotIdentified) if call.server.policy().anonymous_revocation => {
             return anonymous(call, &parameters).await;

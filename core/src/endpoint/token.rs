@@ -10,13 +10,12 @@ use crate::event::Event;
 use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
-use crate::server::path;
 use crate::token::access_token::{self, Order};
 use crate::token::credential::{Credential, Kind, Unopened};
 use crate::token::id_token;
 
 pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
-    let parameters = post_parameters(call)?;
+    let parameters = post_parameters(call, "POST, OPTIONS")?;
     let client = authenticate_client(call, &parameters).await?;
     let grant_type = parameters.get("grant_type").ok_or(Misdeed::Missing("grant_type"))?;
     let grant_type: GrantType = grant_type.parse().map_err(|_| Misdeed::GrantTypeUnknown)?;
@@ -33,12 +32,13 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
 }
 
 /// The parameters of an endpoint for clients: POST, a form, none repeated, none in the URL, where
-/// proxies would log them.
-pub(crate) fn post_parameters(call: &Call<'_>) -> Result<Parameters, Misdeed> {
+/// proxies would log them. `methods` is what the endpoint allows: pages may call some of them, after a preflight.
+pub(crate) fn post_parameters(
+    call: &Call<'_>,
+    methods: &'static str,
+) -> Result<Parameters, Misdeed> {
     if call.request.method != Method::Post {
-        // Preflights are for what pages may call.
-        let is_for_servers = call.request.path.ends_with(path::INTROSPECT);
-        return Err(Misdeed::Method(if is_for_servers { "POST" } else { "POST, OPTIONS" }));
+        return Err(Misdeed::Method(methods));
     }
     if call.request.query.as_ref().is_some_and(|query| !query.is_empty()) {
         return Err(Misdeed::ParametersInQuery);

@@ -104,7 +104,7 @@ pub(crate) async fn change(
     }
     // Locking out is done again when it is asked for again: the first time may not have come to its end.
     if change.is_active == Some(false) || change.is_active == Some(true) && user.is_disabled {
-        let disable = change.is_active.map(|active| !active);
+        let disable = rights.is_disabled;
         end_everything(&app.server, &app.accounts, &user.email, disable, None).await?;
     }
     find(app, organisation, id).await

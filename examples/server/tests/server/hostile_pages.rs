@@ -17,6 +17,15 @@ fn asking_client(server: &Server) -> String {
     server.admin_call("POST", "", &client).string("clientId")
 }
 
+/// An application, and a person who has signed in to it: their cookie, and what it got.
+fn joined(server: &Server) -> (String, String, Value) {
+    let client = server.register_spa();
+    let cookie = server.login(&server.person()).cookie();
+    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
+    let tokens = server.redeem(&client, &code).json();
+    (client, cookie, tokens)
+}
+
 #[test]
 fn every_page_is_kept_out_of_frames_caches_and_histories_of_others() {
     let server = Server::new();
@@ -251,11 +260,8 @@ fn who_signs_in_is_whose_password_it_was() {
 fn guessing_on_the_account_page_has_the_limits_of_signing_in() {
     let server = Server::new();
     let (_, password) = server.person();
-    let client = server.register_spa();
-    let cookie = server.login(&server.person()).cookie();
+    let (client, cookie, tokens) = joined(&server);
     let me = [("cookie", cookie.as_str())];
-    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
-    let tokens = server.redeem(&client, &code).json();
     let change = |current: &str| {
         let csrf = field(&server.get("/account", &me).text, "csrf");
         let fields =
@@ -277,11 +283,8 @@ fn guessing_on_the_account_page_has_the_limits_of_signing_in() {
 fn a_password_that_is_changed_ends_what_applications_have() {
     let server = Server::new();
     let (_, password) = server.person();
-    let client = server.register_spa();
-    let cookie = server.login(&server.person()).cookie();
+    let (client, cookie, tokens) = joined(&server);
     let me = [("cookie", cookie.as_str())];
-    let code = server.authorize(&client, &cookie).parameter("code").unwrap();
-    let tokens = server.redeem(&client, &code).json();
     let csrf = field(&server.get("/account", &me).text, "csrf");
     let fields =
         [("csrf", &*csrf), ("current_password", &*password), ("new_password", "a new long one")];
