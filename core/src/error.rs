@@ -15,6 +15,7 @@ use crate::fetch::FetchError;
 use crate::grant::Field;
 use crate::http::Response;
 use crate::keys::KeyError;
+use crate::server::Denied;
 use crate::store::StoreError;
 use crate::subject::SubjectError;
 
@@ -41,6 +42,8 @@ pub(crate) enum Misdeed {
     Crashed,
     #[error("the client calls too often")]
     TooOften(Duration),
+    #[error("there is too much to do")]
+    Overloaded,
     #[error("credentials or parameters are in the query string")]
     ParametersInQuery,
     #[error("the parameter {0} is missing")]
@@ -76,6 +79,8 @@ pub(crate) enum Misdeed {
     ScopeMalformed,
     #[error("the scope is not available to this client")]
     ScopeUnavailable,
+    #[error("a resource is not available to this client or was not granted")]
+    TargetUnavailable,
 
     #[error("the code is unknown, expired, spent, or another client's")]
     CodeDead,
@@ -111,19 +116,6 @@ pub(crate) enum Misdeed {
     Subject(#[from] SubjectError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
-}
-
-/// Why a grant that exists must not be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Denied {
-    #[error("the client is gone or inactive")]
-    Client,
-    #[error("the grant is older than the client's barrier")]
-    ClientBarrier,
-    #[error("the subject is gone or disabled")]
-    Subject,
-    #[error("the grant is older than the subject's barrier")]
-    SubjectBarrier,
 }
 
 /// An error as it goes over the wire.
@@ -177,6 +169,9 @@ impl Misdeed {
             M::TooOften(_) => {
                 (429, "temporarily_unavailable", "too many requests: wait before the next".into())
             }
+            M::Overloaded => {
+                (503, "temporarily_unavailable", "there is too much to do: try again".into())
+            }
             M::NotFound => (404, "invalid_request", "there is nothing at this path".into()),
 
             M::SeveralAuthentications => {
@@ -220,6 +215,12 @@ impl Misdeed {
                 400,
                 "invalid_scope",
                 "the scope is not available to this client or exceeds what was granted".into(),
+            ),
+
+            M::TargetUnavailable => (
+                400,
+                "invalid_target",
+                "the resource is not available to this client or was not granted".into(),
             ),
 
             M::CodeDead | M::CodeReused => (

@@ -23,10 +23,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 use crate::env::Time;
 use crate::issuer::Issuer;
+use crate::mac;
 use crate::scope::Scope;
 use crate::token::claims_request::ClaimsByName;
 
@@ -128,7 +128,7 @@ impl CodeVerifier {
     }
 
     fn answers(&self, challenge: &Challenge) -> bool {
-        self.0.is_some_and(|hash| hash.ct_eq(&challenge.0).into())
+        self.0.is_some_and(|hash| mac::same(&hash, &challenge.0))
     }
 }
 
@@ -155,6 +155,8 @@ pub struct Grant {
     pub subject: String,
     /// What was granted.
     pub scope: Scope,
+    /// Whom its access tokens are for (RFC 8707): some of what the client may reach, or empty for all of it.
+    pub resources: Vec<String>,
     /// The claims that were granted by name, beside those of the scope (OpenID Connect Core section 5.5).
     pub claims: ClaimsByName,
     /// Where the code was sent.
@@ -215,6 +217,8 @@ pub enum Step {
         redirect_uri: Option<String>,
         /// The `code_verifier` of the token request.
         verifier: Option<CodeVerifier>,
+        /// The `resource` parameters of the token request; empty when there are none.
+        resources: Vec<String>,
     },
     /// Exchange the refresh token (RFC 6749 section 6).
     Refresh {
@@ -226,6 +230,8 @@ pub enum Step {
         expires_at: Time,
         /// The `scope` of the token request, when it asks for less.
         scope: Option<Scope>,
+        /// The `resource` parameters of the token request; empty when there are none.
+        resources: Vec<String>,
         /// Whether the generation moves on.
         rotate: bool,
         /// How long after a rotation its predecessor and the new token itself get the same answer.
@@ -271,6 +277,8 @@ pub enum Field {
     Verifier,
     /// More scope was asked than granted.
     Scope,
+    /// A resource was asked for that was not granted (RFC 8707 section 2.2).
+    Resource,
     /// No refresh token was issued for this grant.
     Refresh,
 }
@@ -292,6 +300,7 @@ impl Grant {
             subject: client_id.clone(),
             client_id,
             scope: Scope::empty(),
+            resources: Vec::new(),
             claims: ClaimsByName::default(),
             redirect_uri: String::new(),
             redirect_uri_named: false,
@@ -317,12 +326,14 @@ impl Grant {
     #[must_use]
     pub fn apply(&self, step: &Step, now: Time) -> (Option<Grant>, Outcome) {
         match step {
-            Step::Redeem { client, redirect_uri, verifier } => {
-                self.redeem(client, redirect_uri.as_deref(), verifier.as_ref(), now)
+            Step::Redeem { client, redirect_uri, verifier, resources } => {
+                let redirect_uri = redirect_uri.as_deref();
+                self.redeem(client, redirect_uri, verifier.as_ref(), resources, now)
             }
-            Step::Refresh { client, from, expires_at, scope, rotate, retry } => {
+            Step::Refresh { client, from, expires_at, scope, resources, rotate, retry } => {
                 let presented = Presented { from: *from, expires_at: *expires_at };
-                self.refresh(client, presented, scope.as_ref(), *rotate, *retry, now)
+                let wish = Wish { scope: scope.as_ref(), resources };
+                self.refresh(client, presented, wish, *rotate, *retry, now)
             }
             Step::Revoke { client } => self.revoke(client.as_deref()),
         }
@@ -333,6 +344,7 @@ impl Grant {
         client: &str,
         redirect_uri: Option<&str>,
         verifier: Option<&CodeVerifier>,
+        resources: &[String],
         now: Time,
     ) -> (Option<Grant>, Outcome) {
         if client != self.client_id {
@@ -346,7 +358,9 @@ impl Grant {
                 Err(_) => (None, Outcome::Spent),
             },
             State::Approved if now >= self.code_expires_at => (None, Outcome::Expired),
-            State::Approved => match bindings {
+            // What is asked for proves no ownership, so it is not among the bindings: a replay is one
+            // whatever it asks for.
+            State::Approved => match bindings.and(self.check_resources(resources)) {
                 Ok(()) => self.advanced(1, now),
                 Err(field) => (None, Outcome::Mismatch(field)),
             },
@@ -357,7 +371,7 @@ impl Grant {
         &self,
         client: &str,
         presented: Presented,
-        scope: Option<&Scope>,
+        wish: Wish<'_>,
         rotate: bool,
         retry: Duration,
         now: Time,
@@ -395,8 +409,11 @@ impl Grant {
         if now >= presented.expires_at {
             return (None, Outcome::Expired);
         }
-        if scope.is_some_and(|scope| !scope.is_within(&self.scope)) {
+        if wish.scope.is_some_and(|scope| !scope.is_within(&self.scope)) {
             return (None, Outcome::Mismatch(Field::Scope));
+        }
+        if let Err(field) = self.check_resources(wish.resources) {
+            return (None, Outcome::Mismatch(field));
         }
         if is_retry || is_young {
             // The token is derived from the record, so the caller gets the same bytes again:
@@ -442,6 +459,14 @@ impl Grant {
         }
     }
 
+    fn check_resources(&self, asked: &[String]) -> Result<(), Field> {
+        let granted = |resource| self.resources.is_empty() || self.resources.contains(resource);
+        match asked.iter().all(granted) {
+            true => Ok(()),
+            false => Err(Field::Resource),
+        }
+    }
+
     fn advanced(&self, generation: u32, now: Time) -> (Option<Grant>, Outcome) {
         let next = self.with(State::Active { generation, advanced_at: now });
         (Some(next.clone()), Outcome::Granted(Box::new(next)))
@@ -474,6 +499,13 @@ impl Grant {
 struct Presented {
     from: u32,
     expires_at: Time,
+}
+
+/// What a refresh asks for, when that is less than all that was granted.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    scope: Option<&'a Scope>,
+    resources: &'a [String],
 }
 
 /// Whether `now` is less than `window` away from `at`, on either side: two processes' clocks differ

@@ -182,6 +182,9 @@ impl std::fmt::Debug for Request {
     }
 }
 
+/// The one parameter that may come more than once (RFC 8707 section 2).
+const REPEATABLE: &str = "resource";
+
 /// Decoded parameters (RFC 6749 section 3.1: none may be repeated, an empty one counts as absent).
 #[derive(Clone, Default)]
 pub(crate) struct Parameters {
@@ -205,7 +208,7 @@ impl Parameters {
             if parameters.pairs.len() == MAX_PARAMETERS || name.len() > MAX_NAME {
                 return Err(Misdeed::TooLarge);
             }
-            if parameters.pairs.iter().any(|(have, _)| *have == name) {
+            if name != REPEATABLE && parameters.pairs.iter().any(|(have, _)| *have == name) {
                 parameters.repeated.push(name.clone());
             }
             parameters.pairs.push((name, value));
@@ -225,6 +228,13 @@ impl Parameters {
         }
         let found = self.pairs.iter().find(|(have, _)| have == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The values of the parameter that may be repeated.
+    pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named =
+            self.pairs.iter().filter(move |(have, value)| have == name && !value.is_empty());
+        named.map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn is_repeated(&self, name: &str) -> bool {
@@ -350,8 +360,7 @@ impl Response {
     /// page needs. Everything in `body` that came from outside must be escaped.
     ///
     /// The policy allows no script and no content from elsewhere. It does not restrict where forms
-    /// lead: browsers apply `form-action` to every redirect that follows a form, so it would stop
-    /// people on their way back to an application whose callback redirects on. Forms on it are posted
+    /// lead: [`Response::with_forms_to`] does. Forms on it are posted
     /// with `Origin: null`, since the page says `no-referrer`: tell your own forms by a token, or by
     /// `Sec-Fetch-Site`.
     #[must_use]
@@ -371,6 +380,25 @@ impl Response {
             }
             _ => self,
         }
+    }
+
+    /// The same page, whose forms lead to your own host and to these places alone: those of
+    /// [`Interaction::form_targets`](crate::Interaction::form_targets), or none. A form that got into the page by a
+    /// mistake cannot carry a password elsewhere.
+    ///
+    /// Browsers apply this to every redirect that follows a form. An application whose callback redirects on to another
+    /// host must have that host among its registered places (its redirect URIs or allowed origins), or its people are
+    /// stopped on their way back.
+    #[must_use]
+    pub fn with_forms_to<'a>(self, targets: impl IntoIterator<Item = &'a str>) -> Self {
+        // What could end the directive, or mean more than one place, is no place.
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.+-[]".contains(&b);
+        let mut policy = "; form-action 'self'".to_owned();
+        for target in targets.into_iter().filter(|target| target.bytes().all(is_plain)) {
+            policy.push(' ');
+            policy.push_str(target);
+        }
+        self.with_policy("; base-uri", &format!("{policy}; base-uri"))
     }
 
     /// The same page, which may open these pages of applications in frames
@@ -535,6 +563,21 @@ mod tests {
     }
 
     #[test]
+    fn the_forms_of_a_page_lead_where_it_says() {
+        let policy = |page: Response| page.get("content-security-policy").unwrap().to_owned();
+        assert!(!policy(Response::page("")).contains("form-action"));
+        let own: [&str; 0] = [];
+        let page = Response::page("").with_forms_to(own);
+        assert!(policy(page).contains("; form-action 'self'; base-uri 'none'"));
+        let targets = ["https://rp.example:8443", "com.example.app:", "http://[::1]:5000"];
+        let page = Response::page("").with_frames(["https://a.example/x"]).with_forms_to(targets);
+        assert!(policy(page).contains(
+            "frame-src https://a.example; form-action 'self' https://rp.example:8443 com.example.app: \
+             http://[::1]:5000; base-uri"
+        ));
+    }
+
+    #[test]
     fn a_page_shows_what_it_names_and_a_host_adds_nothing_to_its_policy() {
         let policy = |page: Response| page.get("content-security-policy").unwrap().to_owned();
         let plain = policy(Response::page(""));
@@ -550,6 +593,8 @@ mod tests {
         ] {
             assert_eq!(policy(Response::page("").with_image(bad)), plain, "{bad}");
             let framed = policy(Response::page("").with_frames([bad]));
+            let forms = policy(Response::page("").with_forms_to([bad]));
+            assert!(!forms.contains("script-src") && !forms.contains('*'), "{bad}: {forms}");
             assert!(!framed.contains("script-src") && !framed.contains('*'), "{bad}: {framed}");
         }
     }

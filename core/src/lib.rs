@@ -73,6 +73,7 @@ mod json;
 mod keys;
 mod limit;
 mod logout;
+mod mac;
 mod policy;
 mod registration;
 mod resource;

@@ -86,6 +86,16 @@ impl Logout {
         &self.ticket
     }
 
+    /// Where the forms of your page must be able to lead, for [`Response::with_forms_to`]: where the person goes
+    /// afterwards, and the application's other places. Nowhere, when they stay.
+    #[must_use]
+    pub fn form_targets(&self) -> Vec<String> {
+        match (&self.redirect, &self.client) {
+            (Some(redirect), Some(client)) => redirect.form_targets(client),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the person must be asked: unless the request proves, by an ID token of this very
     /// session, that it comes from an application that the person is signed in to. Any page can
     /// lead a browser here, and signing somebody out is a nuisance that they should not suffer

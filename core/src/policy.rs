@@ -201,6 +201,20 @@ impl Policy {
         client.refresh_token_lifetime.unwrap_or(self.refresh_token_idle)
     }
 
+    /// Whether a grant of this scope has refresh tokens, as far as the policy goes.
+    pub(crate) fn refreshes(&self, scope: &Scope) -> bool {
+        match self.refresh {
+            RefreshPolicy::ClientGrant => true,
+            RefreshPolicy::OfflineAccess => scope.contains("offline_access"),
+        }
+    }
+
+    /// Whether a grant that was to be refreshed still is, with what its client may have of its scope now: an operator
+    /// who takes `offline_access` from a client ends it.
+    pub(crate) fn still_refreshes(&self, granted: &Scope, left: &Scope) -> bool {
+        !self.refreshes(granted) || self.refreshes(left)
+    }
+
     pub(crate) fn rotates(&self, client: &Client) -> bool {
         match self.rotation {
             Rotation::Always => true,

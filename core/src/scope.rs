@@ -158,6 +158,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_scope_of_the_greatest_length_is_one_and_its_text_is_its_tokens() {
+        let longest = "s".repeat(2048);
+        assert_eq!(String::from(Scope::parse(&longest).unwrap()), longest);
+        assert!(Scope::parse(&format!("{longest}s")).is_err());
+        let scope = Scope::parse("openid email").unwrap();
+        assert_eq!(format!("{scope:?}"), "\"openid email\"");
+        assert_eq!(String::from(scope), "openid email");
+    }
+
+    #[test]
     fn the_grammar_is_that_of_the_rfc() {
         for bad in [" a", "a ", "a  b", "a\tb", "a\"b", "a\\b", "a\u{0}", "é", "a\u{7f}"] {
             assert_eq!(Scope::parse(bad), Err(MalformedScope), "{bad:?}");

@@ -5,10 +5,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::env::{Environment, RandomnessUnavailable, random};
+use crate::mac;
 
 /// A secret text: a client secret, a token on its way to its owner.
 ///
@@ -73,7 +73,7 @@ impl SecretDigest {
     /// Whether `text` is the secret, compared in constant time over digests of equal length.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        self.0.ct_eq(&Self::of_text(text).0).into()
+        mac::same(&self.0, &Self::of_text(text).0)
     }
 
     /// The digest as base64url, for a store.
@@ -123,6 +123,15 @@ impl fmt::Debug for SecretDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sealed_secret_is_written_and_read_and_not_printed() {
+        let sealed = SealedSecret(vec![1, 2, 250]);
+        assert_eq!(sealed.to_text(), "AQL6");
+        assert!(SealedSecret::from_text("AQL6") == Some(sealed.clone()));
+        assert!(SealedSecret::from_text("AQL6=").is_none());
+        assert_eq!(format!("{sealed:?}"), "[redacted]");
+    }
 
     #[test]
     fn a_secret_does_not_print() {

@@ -10,7 +10,7 @@ use crate::consent::ConsentPolicy;
 use crate::endpoint::authorize::Refusal;
 use crate::endpoint::{self, Call, cors};
 use crate::env::{Environment, Monotonic, Time};
-use crate::error::{Denied, Misdeed};
+use crate::error::Misdeed;
 use crate::event::{Event, Events};
 use crate::fetch::{Document, Fetch, FetchError};
 use crate::http::{Request, Response};
@@ -22,8 +22,11 @@ use crate::limit::RateLimit;
 use crate::policy::Policy;
 use crate::registration::Registration;
 use crate::store::{ClientStore, Outbox, Owner, Remembered, StoreError, TokenStore};
-use crate::subject::{Claims, SubjectStatus, Subjects};
+use crate::subject::{Claims, Subjects};
 use crate::token::jwt::{Jws, Unverified};
+
+mod still_allowed;
+pub(crate) use still_allowed::Denied;
 
 /// An authorization server for one issuer. Cheap to clone; clones are the same server.
 #[derive(Clone)]
@@ -73,6 +76,8 @@ pub enum Failure {
     TooSlow,
     /// A hook of the host panicked.
     Crashed,
+    /// There is more to do than can be done: it was not begun. No event tells of it, for there may be many.
+    Overloaded,
 }
 
 /// The paths of the endpoints, below the issuer.
@@ -138,6 +143,7 @@ impl AuthorizationServer {
             Failure::TooLarge => Misdeed::BodyTooLarge,
             Failure::TooSlow => Misdeed::BodyTooSlow,
             Failure::Crashed => Misdeed::Crashed,
+            Failure::Overloaded => Misdeed::Overloaded,
         };
         let path = request.path.strip_prefix(self.0.issuer.path()).unwrap_or_default();
         if matches!(path, path::AUTHORIZE | path::END_SESSION) {
@@ -443,36 +449,6 @@ impl AuthorizationServer {
 
     pub(crate) fn error_page(&self, error: &PageError) -> String {
         (self.0.error_page)(error)
-    }
-
-    /// The one decision whether what was approved then may be used now. Asked by everything that
-    /// issues and everything that reads: approve, redeem, refresh, introspect, userinfo, guard.
-    ///
-    /// The barriers (`valid_from`) stop what is in flight at once, whatever the clean-up of
-    /// records has reached: `at` is when the client was let in, and a subject comes with the time
-    /// since which they are.
-    pub(crate) async fn still_allowed(
-        &self,
-        client: Option<Arc<Client>>,
-        subject: Option<(&str, Time)>,
-        at: Time,
-    ) -> Result<Result<Arc<Client>, Denied>, Misdeed> {
-        let Some(client) = client.filter(|client| client.active) else {
-            return Ok(Err(Denied::Client));
-        };
-        if at < client.valid_from {
-            return Ok(Err(Denied::ClientBarrier));
-        }
-        if let Some((subject, since)) = subject {
-            match self.subjects().status(subject).await? {
-                SubjectStatus::Disabled => return Ok(Err(Denied::Subject)),
-                SubjectStatus::Active { valid_from } if since < valid_from => {
-                    return Ok(Err(Denied::SubjectBarrier));
-                }
-                SubjectStatus::Active { .. } => {}
-            }
-        }
-        Ok(Ok(client))
     }
 }
 

@@ -289,3 +289,60 @@ async fn only_certificates_of_trusted_authorities_are_believed() {
     let trusting = Fetcher::builder().allow(here).trust(made.cert.pem().as_bytes()).unwrap();
     assert_eq!(trusting.build().unwrap().get(&url, AGE, 100).await.unwrap().body, b"{}");
 }
+
+#[tokio::test]
+async fn a_call_says_what_it_is_and_carries_nothing_along() {
+    let cookie = "HTTP/1.1 200 OK\r\nset-cookie: a=b; Path=/\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    let server = Server::start(&[("/cookie", cookie.to_owned())]).await;
+    let fetcher = local();
+    fetcher.get(&server.url("/cookie"), AGE, 100).await.unwrap();
+    let echoed = fetcher.get(&server.url("/echo"), AGE, 4096).await.unwrap();
+    let request = String::from_utf8(echoed.body.clone()).unwrap().to_lowercase();
+    assert!(request.starts_with("get /echo http/1.1\r\n"), "{request}");
+    assert!(
+        request.contains(&format!("\r\nuser-agent: grantor/{}\r\n", env!("CARGO_PKG_VERSION"))),
+        "{request}"
+    );
+    for absent in ["cookie", "authorization", "referer", "accept-encoding", "proxy"] {
+        assert!(!request.contains(&format!("\r\n{absent}")), "{absent}: {request}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_packed_is_taken_as_it_is_and_never_unpacked() {
+    // Some kilobytes that would become a gigabyte.
+    let packed = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-type: application/json\r\n\
+                  content-length: 4\r\nconnection: close\r\n\r\n\u{1f}GZ!";
+    let server = Server::start(&[("/packed", packed.to_owned())]).await;
+    let document = local().get(&server.url("/packed"), AGE, 100).await.unwrap();
+    assert_eq!(document.body, b"\x1fGZ!");
+}
+
+#[tokio::test]
+async fn one_who_drips_holds_nobody_for_long() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://localhost:{}/drips", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+                let asked = stream.read(&mut [0; 4096]).await.unwrap();
+                assert!(asked > 0);
+                stream.write_all(head).await.unwrap();
+                // Never a pause that a deadline between bytes would notice.
+                while stream.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            });
+        }
+    });
+    let fetcher = local();
+    let form = [("a", "b")];
+    let (got, posted) =
+        tokio::join!(fetcher.get(&url, AGE, 4096), fetcher.post(&url, &form, None, 4096));
+    for error in [got.unwrap_err(), posted.unwrap_err()] {
+        let text = error.to_string();
+        assert!(text.contains("took too long") || text.contains("timed out"), "{text}");
+    }
+}

@@ -253,6 +253,7 @@ fuzz_target!(|acts: Vec<Act>| {
                     client: client(own),
                     redirect_uri: text(uri, CALLBACK),
                     verifier: text(verifier, VERIFIER).as_deref().map(CodeVerifier::new),
+                    resources: Vec::new(),
                 };
                 let model = map.get_mut(&(of % 3));
                 (of % 3, (step, model.map(|model| model.redeem(now, own, uri, verifier))))
@@ -269,6 +270,7 @@ fuzz_target!(|acts: Vec<Act>| {
                     from,
                     expires_at: Time::from_millis(ends),
                     scope: scope.map(|scope| Scope::parse(scope).expect("a scope")),
+                    resources: Vec::new(),
                     rotate,
                     retry: Duration::from_secs(u64::from(retry)),
                 };

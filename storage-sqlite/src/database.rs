@@ -504,4 +504,66 @@ mod tests {
         .unwrap();
         assert_eq!((journal.as_str(), synchronous), ("wal", 2));
     }
+
+    #[test]
+    fn beyond_the_queue_callers_are_told_at_once_and_those_in_it_are_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("t.db"), SCHEMA).unwrap();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let mut waiting = Vec::new();
+        // One job that holds the writer until it is told.
+        let holds = database.write(move |_: &Connection| {
+            begin.send(()).unwrap();
+            let _ = ended.recv();
+            Ok::<_, WriteError>(())
+        });
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut holds = Box::pin(holds);
+        assert!(holds.as_mut().poll(&mut context).is_pending());
+        begun.recv().unwrap();
+        let mut refused = 0;
+        for n in 0..QUEUE + BATCH + 100 {
+            let mut job = Box::pin(database.write(add(i64::try_from(n).unwrap())));
+            match job.as_mut().poll(&mut context) {
+                std::task::Poll::Pending => waiting.push(job),
+                std::task::Poll::Ready(Err(WriteError::Overloaded)) => refused += 1,
+                std::task::Poll::Ready(other) => panic!("{other:?}"),
+            }
+        }
+        // The writer may have taken one batch out of the queue before it began.
+        assert!((QUEUE..=QUEUE + BATCH).contains(&waiting.len()), "{}", waiting.len());
+        assert!(refused >= 100, "{refused}");
+        end.send(()).unwrap();
+        block_on(holds).unwrap();
+        let accepted = waiting.len();
+        for job in waiting {
+            block_on(job).unwrap();
+        }
+        assert_eq!(count(&database), i64::try_from(accepted).unwrap());
+    }
+
+    #[test]
+    fn while_another_process_holds_the_lock_writers_fail_whole_and_then_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let database = Database::open(&path, SCHEMA).unwrap();
+        // So that nobody has to wait for five seconds here.
+        block_on(database.write(|connection| {
+            connection.busy_timeout(Duration::from_millis(20))?;
+            Ok::<_, WriteError>(())
+        }))
+        .unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for n in 0..5 {
+            let refused = block_on(database.write(add(n)));
+            assert!(matches!(refused, Err(WriteError::Sqlite(_))), "{refused:?}");
+        }
+        // Whoever reads does not wait for writers.
+        assert_eq!(count(&database), 0);
+        other.execute_batch("ROLLBACK").unwrap();
+        block_on(database.write(add(1))).unwrap();
+        assert_eq!(count(&database), 1, "nothing of what was refused was kept");
+    }
 }

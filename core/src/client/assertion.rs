@@ -59,11 +59,11 @@ pub(crate) async fn verify(
     if !is_for_us(call, &claims) {
         return Err(wrong("it is meant for another audience"));
     }
-    let expires_at = match time("exp")? {
-        Some(at) if at > call.now && at <= call.now.plus(LONGEST) => at,
-        Some(at) if at > call.now => return Err(wrong("it lives longer than an hour")),
-        _ => return Err(wrong("it has expired, or has no expiry")),
-    };
+    let expires_at = time("exp")?.filter(|at| *at > call.now);
+    let expires_at = expires_at.ok_or(wrong("it has expired, or has no expiry"))?;
+    if expires_at > call.now.plus(LONGEST) {
+        return Err(wrong("it lives longer than an hour"));
+    }
     let ahead = call.now.plus(SKEW);
     if [time("nbf")?, time("iat")?].into_iter().flatten().any(|begin| begin > ahead) {
         return Err(wrong("it is from the future"));

@@ -142,7 +142,12 @@ fn grant_types(fields: &Fields<'_>, for_types: &[ResponseType]) -> Read<Vec<Gran
             why: "use authorization_code, refresh_token, client_credentials or implicit".into(),
         })
     };
-    fields.list("grant_types")?.into_iter().map(parse).collect()
+    let named = fields.list("grant_types")?;
+    // It would be a client that can do nothing, and whoever sends this means the default.
+    if named.is_empty() {
+        return wrong("grant_types", "name at least one, or leave it out");
+    }
+    named.into_iter().map(parse).collect()
 }
 
 /// `code` without any (RFC 7591 section 2).

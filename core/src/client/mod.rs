@@ -97,7 +97,8 @@ pub struct Client {
     pub id_token_signed_response_alg: Option<Algorithm>,
     /// Signs its access tokens; EdDSA when not set.
     pub access_token_signed_response_alg: Option<Algorithm>,
-    /// Audiences of its access tokens beside the server's own ([`crate::Policy::apis`]). Whoever
+    /// Audiences of its access tokens beside the server's own ([`crate::Policy::apis`]). A request that names some of
+    /// them, or of the server's, by `resource` (RFC 8707) gets a token for exactly these. Whoever
     /// accepts tokens by one of these accepts the ones of this client's people: let only an operator
     /// set it, never the client's owner.
     pub audiences: Vec<String>,

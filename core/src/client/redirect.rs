@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 use super::Client;
+use crate::http::web_origin;
 
 /// The longest redirect URI that is compared or registered.
 pub(crate) const MAX_REDIRECT_URI: usize = 2048;
@@ -99,6 +100,30 @@ impl ValidatedRedirect {
         format!("{}#{}", self.0, encoded.finish())
     }
 
+    /// Whether only the owner of a web host receives what is sent here. Elsewhere (a loopback address, a
+    /// private-use scheme) it is whichever program of the person's machine was there first.
+    pub(crate) fn is_web_host(&self) -> bool {
+        self.0.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+
+    /// Where the forms of a page must be able to lead so that people get here, as `form-action` names it: browsers apply
+    /// it to every redirect that follows a form, so the client's other places are among it, to which this one may
+    /// redirect on.
+    pub(crate) fn form_targets(&self, client: &Client) -> Vec<String> {
+        let others = client.redirect_uris.iter().chain(&client.allowed_origins);
+        let mut targets: Vec<String> = Vec::new();
+        for uri in std::iter::once(&self.0).chain(others) {
+            let target = web_origin(uri).or_else(|| {
+                let scheme = uri.split(':').next()?;
+                scheme.contains('.').then(|| format!("{scheme}:"))
+            });
+            if let Some(target) = target.filter(|target| !targets.contains(target)) {
+                targets.push(target);
+            }
+        }
+        targets
+    }
+
     /// What people should be shown as the destination: the host of a web address, and of anything
     /// else the scheme, since its host part could say whatever it likes.
     pub(crate) fn destination(&self) -> String {
@@ -158,7 +183,7 @@ pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static
         return Err("wildcards are not supported: register each URI");
     }
     let Ok(url) = Url::parse(uri) else { return Err("it is not an absolute URI") };
-    if !url.username().is_empty() || url.password().is_some() || authority_has_at(uri) {
+    if authority_has_at(uri) {
         return Err("it must not contain a user name or password");
     }
     let response_parameters = [
@@ -231,6 +256,33 @@ mod tests {
             redirect_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
             ..Client::public("c", "C")
         }
+    }
+
+    #[test]
+    fn what_cannot_be_registered_is_refused_with_the_mend() {
+        let why = |uri: &str, native| check_redirect_uri(uri, native).unwrap_err();
+        let http = "http is for loopback addresses only: use https";
+        assert_eq!(
+            (why("http://rp.example/cb", false), why("http://rp.example/cb", true)),
+            (http, http)
+        );
+        let relative = "it is not an absolute URI";
+        assert_eq!(
+            (why("https:rp.example", false), why("https:/rp.example", true)),
+            (relative, relative)
+        );
+        assert_eq!(
+            why("com.example.app:/cb", false),
+            "a web application's redirect URI must be https"
+        );
+        let name = "it must not contain a user name or password";
+        for uri in
+            ["https://ann@rp.example/", "https://:pw@rp.example/", "https://ann:pw@rp.example/"]
+        {
+            assert_eq!(why(uri, false), name, "{uri}");
+        }
+        // One without an authority has nobody in it, and is refused for its form.
+        assert!(check_redirect_uri("https:/ann@rp.example/", false).is_err());
     }
 
     #[test]

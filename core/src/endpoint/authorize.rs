@@ -25,7 +25,7 @@ use crate::interaction::to_interaction;
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::server::{AuthorizationServer, PageError};
 use crate::token::claims_request::{ClaimsByName, ClaimsRequest};
-use crate::token::{claims, id_token, jwt};
+use crate::token::{audience, claims, id_token, jwt};
 
 /// The longest `state` or `nonce`.
 const MAX_OPAQUE: usize = 2048;
@@ -33,12 +33,13 @@ const MAX_OPAQUE: usize = 2048;
 const MAX_WORDS: usize = 16;
 
 /// The parameters that the engine knows. Others are ignored and not kept.
-pub(crate) const PARAMETERS: [&str; 18] = [
+pub(crate) const PARAMETERS: [&str; 19] = [
     "response_type",
     "response_mode",
     "client_id",
     "redirect_uri",
     "scope",
+    "resource",
     "state",
     "nonce",
     "code_challenge",
@@ -132,6 +133,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) scope: Scope,
     /// The scope that the request names, as far as the client may have it.
     pub(crate) requested: Scope,
+    /// Whom its access tokens are to be for; empty for all that the client may reach (RFC 8707).
+    pub(crate) resources: Vec<String>,
     pub(crate) claims: ClaimsByName,
     pub(crate) nonce: Option<String>,
     pub(crate) challenge: Option<Challenge>,
@@ -231,6 +234,9 @@ impl Refusal {
             Refusal::Machine(misdeed) => with_sources(misdeed),
             Refusal::Again(_) => return,
         };
+        if matches!(self, Refusal::Machine(Misdeed::Overloaded)) {
+            return;
+        }
         server.emit(&Event::Refused { endpoint, client_id, reason });
     }
 
@@ -325,7 +331,7 @@ impl AuthorizationRequest {
         }
         // The state is opaque, and the claims are JSON, which may be spread over lines.
         let values = PARAMETERS.iter().filter(|name| !["state", "claims"].contains(name));
-        if values.filter_map(|name| parameters.get(name)).any(has_control) {
+        if values.flat_map(|name| parameters.get_all(name)).any(has_control) {
             return Err(invalid("a parameter has a control character"));
         }
         let response_type = match (parameters.get("response_type"), response_type(parameters)) {
@@ -372,6 +378,8 @@ impl AuthorizationRequest {
         }
         let requested = scope(parameters, client)
             .map_err(|description| refuse("invalid_scope", description))?;
+        let resources = audience::asked(server, client, parameters)
+            .map_err(|_| refuse("invalid_target", "a resource is not available to this client"))?;
         // There is nothing to be offline with (OpenID Connect Core section 11).
         let requested = match response_type.has_code() {
             true => requested,
@@ -388,6 +396,7 @@ impl AuthorizationRequest {
             scope: requested.union(&behind.unwrap_or_default()),
             claims: by_name,
             requested,
+            resources,
             acr_values: acr_values.chain(claims.acr_values).take(MAX_WORDS).collect(),
             essential_acr: claims.essential_acr,
             ui_locales: words(parameters, "ui_locales").map(str::to_owned).collect(),

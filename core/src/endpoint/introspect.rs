@@ -81,7 +81,8 @@ async fn refresh_token(
     let allowed = server
         .still_allowed(owner, Some((&grant.subject, grant.approved_at)), grant.approved_at)
         .await?;
-    if allowed.is_err() || scope.is_empty() {
+    let still_refreshes = server.policy().still_refreshes(&grant.scope, &scope);
+    if allowed.is_err() || scope.is_empty() || !still_refreshes {
         return Ok(None);
     }
     Ok(Some(json!({

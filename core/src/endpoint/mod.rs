@@ -57,6 +57,10 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn report(&self, misdeed: &Misdeed) {
+        // To write each down would be more work than it is.
+        if matches!(misdeed, Misdeed::Overloaded) {
+            return;
+        }
         self.server.emit(&Event::Refused {
             endpoint: &self.request.path,
             client_id: self.client.as_ref().map(|client| client.client_id.as_str()),

@@ -159,6 +159,20 @@ fn inner(
     let mut pairs = vec![("client_id".to_owned(), client.client_id.clone())];
     for name in PARAMETERS.into_iter().filter(|name| *name != "client_id") {
         let value = match object.get(name) {
+            // The one parameter of which there may be many, in the object or outside.
+            Some(Value::Array(all)) if name == "resource" => {
+                let texts: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
+                let Some(texts) = texts else {
+                    return wrong("a parameter of the request object is of another type");
+                };
+                pairs.extend(texts.into_iter().map(|text| (name.to_owned(), text.to_owned())));
+                continue;
+            }
+            None if name == "resource" && !client.require_signed_request_object => {
+                let outside = outer.get_all(name).map(|text| (name.to_owned(), text.to_owned()));
+                pairs.extend(outside);
+                continue;
+            }
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) => number.to_string(),
             // The claims parameter is JSON inside JSON here.

@@ -11,6 +11,7 @@ use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::token::access_token::{self, Order};
+use crate::token::audience;
 use crate::token::credential::{Credential, Kind, Unopened};
 use crate::token::id_token;
 
@@ -52,11 +53,14 @@ async fn authorization_code(
     parameters: &Parameters,
 ) -> Result<Response, Misdeed> {
     let code = parameters.get("code").ok_or(Misdeed::Missing("code"))?;
+    // Before the code is spent: a request that can only be refused must not cost it.
+    let resources = audience::asked(call.server, client, parameters)?;
     let credential = open(call, Kind::Code, code).await?.ok_or(Misdeed::CodeDead)?;
     let step = Step::Redeem {
         client: client.client_id.clone(),
         redirect_uri: parameters.get("redirect_uri").map(str::to_owned),
         verifier: parameters.get("code_verifier").map(CodeVerifier::new),
+        resources: resources.clone(),
     };
     let outcome = take(call, &credential, step).await?;
     let grant = match outcome {
@@ -71,12 +75,14 @@ async fn authorization_code(
         Outcome::Mismatch(Field::Verifier) if parameters.get("code_verifier").is_none() => {
             return Err(Misdeed::CodeVerifierMissing);
         }
+        Outcome::Mismatch(Field::Resource) => return Err(Misdeed::TargetUnavailable),
         Outcome::Mismatch(field) => return Err(Misdeed::CodeMismatch(field)),
         Outcome::Missing | Outcome::Expired | Outcome::Revoked | Outcome::Spent => {
             return Err(Misdeed::CodeDead);
         }
     };
-    let response = tokens(call, client, &grant, &credential, None, true).await?;
+    let wish = Wish { scope: None, resources: &resources };
+    let response = tokens(call, client, &grant, &credential, wish, true).await?;
     call.server.emit(&Event::CodeRedeemed { grant: grant.id, client_id: &grant.client_id });
     Ok(response)
 }
@@ -89,7 +95,8 @@ async fn refresh_token(
     let token = parameters.get("refresh_token").ok_or(Misdeed::Missing("refresh_token"))?;
     let scope = parameters.get("scope").map(Scope::parse).transpose();
     let scope = scope.map_err(|_| Misdeed::ScopeMalformed)?;
-    // Before the token moves on: a request that can only be refused must not cost it.
+    let resources = audience::asked(call.server, client, parameters)?;
+    // Before the token moves on, too.
     if scope.as_ref().is_some_and(|scope| scope.intersection(&client.scope).is_empty()) {
         return Err(Misdeed::ScopeUnavailable);
     }
@@ -99,6 +106,7 @@ async fn refresh_token(
         from: credential.number,
         expires_at: credential.expires_at,
         scope: scope.clone(),
+        resources: resources.clone(),
         rotate: call.server.policy().rotates(client),
         retry: call.server.policy().retry_window,
     };
@@ -110,13 +118,19 @@ async fn refresh_token(
             return Err(Misdeed::RefreshReused);
         }
         Outcome::Mismatch(Field::Scope) => return Err(Misdeed::ScopeUnavailable),
+        Outcome::Mismatch(Field::Resource) => return Err(Misdeed::TargetUnavailable),
         Outcome::Missing
         | Outcome::Expired
         | Outcome::Revoked
         | Outcome::Spent
         | Outcome::Mismatch(_) => return Err(Misdeed::RefreshDead),
     };
-    let response = tokens(call, client, &grant, &credential, scope.as_ref(), false).await?;
+    // Tokens count whole seconds: what is made in the last one has ended when it comes.
+    if grant.expires_at.secs() <= call.now.secs() {
+        return Err(Misdeed::RefreshDead);
+    }
+    let wish = Wish { scope: scope.as_ref(), resources: &resources };
+    let response = tokens(call, client, &grant, &credential, wish, false).await?;
     let repeated = call.server.policy().rotates(client)
         && matches!(grant.state, State::Active { advanced_at, .. } if advanced_at < call.now);
     let (id, client_id) = (grant.id, &grant.client_id);
@@ -148,7 +162,9 @@ async fn client_credentials(
     if scope.is_empty() {
         return Err(Misdeed::ScopeUnavailable);
     }
-    let order = Order { client, grant: None, scope: &scope, extra: Map::new() };
+    let resources = audience::asked(call.server, client, parameters)?;
+    let resources = resources.as_slice();
+    let order = Order { client, grant: None, scope: &scope, resources, extra: Map::new() };
     let minted = access_token::mint(call.server, order, call.now).await?;
     call.server.emit(&Event::ClientCredentialsIssued { client_id: &client.client_id });
     Ok(Response::json(200, &Value::Object(body(&minted, &scope))))
@@ -180,6 +196,12 @@ pub(crate) async fn take(
     Ok(call.server.token_store().apply(id, step, call.now).await?)
 }
 
+/// What a token request asks for of its grant, when that is less than all.
+struct Wish<'a> {
+    scope: Option<&'a Scope>,
+    resources: &'a [String],
+}
+
 /// The token response for a grant that has just been advanced, or asked for again.
 ///
 /// The step is durable by now. Should anything here fail, the answer is 503 and the code stays
@@ -189,7 +211,7 @@ async fn tokens(
     client: &AuthenticatedClient,
     grant: &Grant,
     credential: &Credential,
-    narrowed: Option<&Scope>,
+    wish: Wish<'_>,
     first: bool,
 ) -> Result<Response, Misdeed> {
     let server = call.server;
@@ -200,16 +222,22 @@ async fn tokens(
     );
     let client = allowed.await?.map_err(Misdeed::NoLongerAllowed)?;
     // A scope that the client has lost since is not in new tokens.
-    let scope = narrowed.unwrap_or(&grant.scope).intersection(&client.scope);
+    let scope = wish.scope.unwrap_or(&grant.scope).intersection(&client.scope);
     if scope.is_empty() {
         return Err(Misdeed::ScopeUnavailable);
     }
+    let left = grant.scope.intersection(&client.scope);
+    let still_refreshes = server.policy().still_refreshes(&grant.scope, &left);
+    if !first && !still_refreshes {
+        return Err(Misdeed::GrantTypeNotRegistered);
+    }
     let extra = server.subjects().token_claims(&grant.subject).await?;
-    let order = Order { client: &client, grant: Some(grant), scope: &scope, extra };
+    let resources = wish.resources;
+    let order = Order { client: &client, grant: Some(grant), scope: &scope, resources, extra };
     let minted = access_token::mint(server, order, call.now).await?;
     let mut body = body(&minted, &scope);
     if let (State::Active { generation, advanced_at }, Some(idle)) =
-        (grant.state, grant.refresh_idle)
+        (grant.state, grant.refresh_idle.filter(|_| still_refreshes))
     {
         // Rotated: a function of the record, so that everyone derives the same bytes. Without
         // rotation the same generation is minted again, with a new expiry.

@@ -17,6 +17,7 @@ fn grant(pkce: bool) -> Grant {
         client_id: "client_a".into(),
         subject: "ann".into(),
         scope: Scope::parse("openid email").unwrap(),
+        resources: vec!["https://api.example".into(), "https://orders.example".into()],
         claims: ClaimsByName::default(),
         redirect_uri: "https://rp.example/cb".into(),
         redirect_uri_named: true,
@@ -38,6 +39,14 @@ fn client() -> impl Strategy<Value = String> {
     prop_oneof![9 => Just("client_a".to_owned()), 1 => Just("client_b".to_owned())]
 }
 
+fn resources() -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![
+        6 => Just(Vec::new()),
+        1 => Just(vec!["https://api.example".to_owned()]),
+        1 => Just(vec!["https://api.example".to_owned(), "https://admin.example".to_owned()]),
+    ]
+}
+
 fn redeem() -> impl Strategy<Value = Step> {
     let uri = prop_oneof![
         8 => Just(Some("https://rp.example/cb".to_owned())),
@@ -49,11 +58,14 @@ fn redeem() -> impl Strategy<Value = Step> {
         1 => Just(Some(CodeVerifier::new("short"))),
         1 => Just(None),
     ];
-    (client(), uri, verifier).prop_map(|(client, redirect_uri, verifier)| Step::Redeem {
-        client,
-        redirect_uri,
-        verifier,
-    })
+    (client(), uri, verifier, resources()).prop_map(
+        |(client, redirect_uri, verifier, resources)| Step::Redeem {
+            client,
+            redirect_uri,
+            verifier,
+            resources,
+        },
+    )
 }
 
 /// The owner's redemption.
@@ -62,6 +74,7 @@ fn right_redeem() -> Step {
         client: "client_a".into(),
         redirect_uri: Some("https://rp.example/cb".into()),
         verifier: Some(CodeVerifier::new(VERIFIER)),
+        resources: Vec::new(),
     }
 }
 
@@ -72,7 +85,8 @@ fn rotating(from: u32) -> Step {
 
 fn refreshing(from: u32, rotate: bool, life: Duration) -> Step {
     let (client, expires_at) = ("client_a".into(), START.plus(life));
-    Step::Refresh { client, from, expires_at, scope: None, rotate, retry: RETRY }
+    let resources = Vec::new();
+    Step::Refresh { client, from, expires_at, scope: None, resources, rotate, retry: RETRY }
 }
 
 fn refresh() -> impl Strategy<Value = Step> {
@@ -81,12 +95,14 @@ fn refresh() -> impl Strategy<Value = Step> {
         1 => Just(Some(Scope::parse("email").unwrap())),
         1 => Just(Some(Scope::parse("email admin").unwrap())),
     ];
-    (client(), 1..6_u32, 0..6000_u64, scope, prop::bool::weighted(0.9)).prop_map(
-        |(client, from, life, scope, rotate)| Step::Refresh {
+    let asked = (scope, resources());
+    (client(), 1..6_u32, 0..6000_u64, asked, prop::bool::weighted(0.9)).prop_map(
+        |(client, from, life, (scope, resources), rotate)| Step::Refresh {
             client,
             from,
             expires_at: START.plus(Duration::from_secs(life)),
             scope,
+            resources,
             rotate,
             retry: RETRY,
         },
@@ -272,6 +288,23 @@ proptest! {
         play(pkce, &history, |_, step, _, _, outcome| {
             if let (Step::Redeem { verifier, .. }, true) = (step, is_granted(outcome)) {
                 assert_eq!(pkce, verifier.is_some());
+            }
+        });
+    }
+
+    #[test]
+    fn a_resource_that_was_not_granted_is_never_granted_and_leaves_the_credential_usable(
+        history in history(),
+    ) {
+        play(true, &history, |before, step, _, after, outcome| {
+            let (Step::Redeem { resources, .. } | Step::Refresh { resources, .. }) = step else {
+                return;
+            };
+            if resources.iter().any(|it| !before.resources.contains(it)) {
+                assert!(!is_granted(outcome));
+                if !matches!(outcome, Outcome::Reused(_)) {
+                    assert_eq!(after, before);
+                }
             }
         });
     }

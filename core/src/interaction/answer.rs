@@ -48,7 +48,13 @@ pub(super) async fn answer(
     let mut access_token = None;
     if wanted.has_token() {
         let extra = server.subjects().token_claims(&grant.subject).await?;
-        let order = access_token::Order { client, grant: Some(grant), scope: &scope, extra };
+        let order = access_token::Order {
+            client,
+            grant: Some(grant),
+            scope: &scope,
+            resources: &[],
+            extra,
+        };
         let minted = access_token::mint(server, order, now).await?;
         parameters.push(("access_token", minted.token.expose().to_owned()));
         parameters.push(("token_type", "Bearer".to_owned()));

@@ -32,13 +32,12 @@ use crate::client::{Client, GrantType};
 use crate::consent::{Ask, ConsentRequest};
 use crate::endpoint::authorize::{self, AuthorizationRequest, Prompt, Refusal};
 use crate::env::Time;
-use crate::error::{Denied, Misdeed};
+use crate::error::Misdeed;
 use crate::event::Event;
 use crate::grant::{Grant, GrantId, State, Step};
 use crate::http::{Request, Response};
-use crate::policy::RefreshPolicy;
 use crate::scope::Scope;
-use crate::server::{AuthorizationServer, path};
+use crate::server::{AuthorizationServer, Denied, path};
 use crate::store::{Inserted, Remembered};
 use crate::subject::SubjectStatus;
 
@@ -251,10 +250,25 @@ impl Interaction {
         &self.request.scope
     }
 
+    /// Whom the client's access tokens are to be for, when it names them (RFC 8707): some of its
+    /// [`Client::audiences`], this server and the host's APIs; empty for all of these. Nobody has to be asked
+    /// about it, for it only narrows what an operator let the client reach.
+    #[must_use]
+    pub fn resources(&self) -> &[String] {
+        &self.request.resources
+    }
+
     /// The languages that the person may understand, the best first (BCP 47). Data, not markup.
     #[must_use]
     pub fn ui_locales(&self) -> &[String] {
         &self.request.ui_locales
+    }
+
+    /// Where the forms of your page must be able to lead, for [`Response::with_forms_to`]: the place that the person
+    /// will be sent back to, and the client's other places, to which that one may redirect on.
+    #[must_use]
+    pub fn form_targets(&self) -> Vec<String> {
+        self.request.redirect.uri.form_targets(&self.client)
     }
 
     /// The host that the person will be sent back to.
@@ -315,10 +329,11 @@ impl Interaction {
         let (issuer, client_id) = (self.server.issuer(), &self.client.client_id);
         let remembered =
             self.server.token_store().remembered(issuer, &session.subject, client_id).await?;
-        // Nobody can tell a native application from one that pretends to be it (RFC 8252 section
-        // 8.6), so its consent is asked each time.
-        let remembered =
-            remembered.filter(|r| !self.client.native && r.granted_at >= self.client.valid_from);
+        // Nobody can tell a native application, or one that has no secret and is answered on the person's own
+        // machine, from another that pretends to be it (RFC 8252 section 8.6): its consent is asked each time.
+        let imitable = self.client.native
+            || self.client.is_public() && !self.request.redirect.uri.is_web_host();
+        let remembered = remembered.filter(|r| !imitable && r.granted_at >= self.client.valid_from);
         // Who is asked each time answers for all of it each time.
         let remembered = remembered.filter(|_| ask != Ask::Always);
         let covered = remembered.as_ref().is_some_and(|r| self.request.scope.is_within(&r.scope));
@@ -459,6 +474,13 @@ impl Pending {
         self.0.ticket.returned
     }
 
+    /// Where the forms of your page must be able to lead, for [`Response::with_forms_to`]: the place that the person
+    /// will be sent back to, and the client's other places, to which that one may redirect on.
+    #[must_use]
+    pub fn form_targets(&self) -> Vec<String> {
+        self.0.form_targets()
+    }
+
     /// The host that the person will be sent back to.
     #[must_use]
     pub fn destination(&self) -> String {
@@ -532,6 +554,13 @@ impl Consent {
     #[must_use]
     pub fn ui_locales(&self) -> &[String] {
         &self.interaction.request.ui_locales
+    }
+
+    /// Where the forms of your page must be able to lead, for [`Response::with_forms_to`]: the place that the person
+    /// will be sent back to, and the client's other places, to which that one may redirect on.
+    #[must_use]
+    pub fn form_targets(&self) -> Vec<String> {
+        self.interaction.form_targets()
     }
 
     /// The host that the person will be sent back to.
@@ -684,10 +713,7 @@ impl Consent {
         let policy = server.policy();
         let refreshes = request.response_type.has_code()
             && client.may(GrantType::RefreshToken)
-            && match policy.refresh {
-                RefreshPolicy::ClientGrant => true,
-                RefreshPolicy::OfflineAccess => scope.contains("offline_access"),
-            };
+            && policy.refreshes(scope);
         let refresh_idle = refreshes.then(|| policy.refresh_token_idle(client));
         let code_expires_at = now.plus(policy.code_lifetime);
         let expires_at = match refresh_idle {
@@ -709,6 +735,7 @@ impl Consent {
             subject: self.session.subject.clone(),
             // What stood behind claims alone was asked about, but it is not in the tokens.
             scope: scope.intersection(&request.requested),
+            resources: request.resources.clone(),
             claims,
             redirect_uri: request.redirect.uri.as_str().to_owned(),
             redirect_uri_named: request.redirect_uri_named,

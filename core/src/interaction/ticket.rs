@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hmac::Mac as _;
 
 use super::Session;
 use crate::endpoint::authorize::PARAMETERS;
@@ -113,7 +112,7 @@ impl Ticket {
         bytes.push(u8::from(self.returned));
         bytes.extend_from_slice(parameters.as_bytes());
         let mac = secret.mac(purpose.as_str(), server.issuer(), &[&bytes]);
-        bytes.extend_from_slice(&mac.finalize().into_bytes());
+        bytes.extend_from_slice(&mac);
         Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
@@ -152,8 +151,9 @@ impl Ticket {
         if *version != [VERSION] {
             return None;
         }
-        let mac = ring.secret(*key_id)?.mac(purpose.as_str(), server.issuer(), &[sealed]);
-        mac.verify_slice(tag).ok()?;
+        if !ring.secret(*key_id)?.verifies(purpose.as_str(), server.issuer(), &[sealed], tag) {
+            return None;
+        }
         Some(Self {
             id: *id,
             issued_at: Time::from_millis(i64::from_be_bytes(*issued_at)),
@@ -184,7 +184,7 @@ impl Ticket {
         let ring = server.ring();
         let secret = ring.secret(self.key_id).ok_or(KeyError::NoKey("HMAC"))?;
         let parts: [&[u8]; 3] = [&self.id, session.id.as_bytes(), session.subject.as_bytes()];
-        let tag = secret.mac("approval", server.issuer(), &parts).finalize().into_bytes();
+        let tag = secret.mac("approval", server.issuer(), &parts);
         let mut handle = [0; 16];
         handle.copy_from_slice(tag.get(..16).unwrap_or(&[0; 16]));
         Ok(handle)

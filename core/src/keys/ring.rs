@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::verifying::VerifyingKeys;
 use super::{Algorithm, KeyError, KeyInfo, KeyPolicy, MasterKey, SigningKey, VerifyingKey};
 use crate::env::{Environment, Time, random};
 use crate::issuer::Issuer;
+use crate::mac;
 
 /// A secret that authenticates codes, refresh tokens and tickets.
 pub(crate) struct MacSecret {
@@ -21,37 +20,21 @@ pub(crate) struct MacSecret {
     secret: Zeroizing<[u8; 32]>,
 }
 
-pub(crate) type HmacSha256 = Hmac<Sha256>;
-
 impl MacSecret {
-    /// The message authentication code under a key that is derived for one purpose and one
-    /// issuer, so that a credential of one kind is never valid as another.
-    pub(crate) fn mac(&self, purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> HmacSha256 {
-        derived(&self.secret, purpose, issuer, parts)
+    /// The message authentication code for one purpose and one issuer.
+    pub(crate) fn mac(&self, purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> [u8; 32] {
+        mac::derived(&self.secret, purpose, issuer, parts)
     }
-}
 
-fn derived(secret: &[u8; 32], purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> HmacSha256 {
-    let mut derive = keyed(secret);
-    derive.update(b"grantor 1\0");
-    derive.update(purpose.as_bytes());
-    derive.update(b"\0");
-    derive.update(issuer.as_str().as_bytes());
-    let key = Zeroizing::new(<[u8; 32]>::from(derive.finalize().into_bytes()));
-    let mut mac = keyed(key.as_slice());
-    for part in parts {
-        // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
-        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        mac.update(part);
-    }
-    mac
-}
-
-fn keyed(key: &[u8]) -> HmacSha256 {
-    match HmacSha256::new_from_slice(key) {
-        Ok(mac) => mac,
-        // HMAC takes keys of any length.
-        Err(_) => unreachable!("HMAC-SHA256 takes keys of any length"),
+    /// Whether `tag` is that code.
+    pub(crate) fn verifies(
+        &self,
+        purpose: &str,
+        issuer: &Issuer,
+        parts: &[&[u8]],
+        tag: &[u8],
+    ) -> bool {
+        mac::same(&self.mac(purpose, issuer, parts), tag)
     }
 }
 
@@ -121,8 +104,7 @@ impl Ring {
     ) -> String {
         let salt = self.salt.as_deref().copied().map(Zeroizing::new).unwrap_or_default();
         let parts = [purpose.as_bytes(), sector.as_bytes(), name.as_bytes()];
-        let mac = derived(&salt, "pairwise", issuer, &parts).finalize().into_bytes();
-        BASE64_URL_SAFE_NO_PAD.encode(mac)
+        BASE64_URL_SAFE_NO_PAD.encode(mac::derived(&salt, "pairwise", issuer, &parts))
     }
 
     pub(super) fn add(

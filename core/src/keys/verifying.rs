@@ -15,8 +15,8 @@ use crate::json;
 pub const MAX_JWK_SET: usize = 64 * 1024;
 /// For how long the keys of others are taken from memory.
 pub(crate) const FRESH: Duration = Duration::from_secs(300);
-/// How old they may be when a signature names one that is not known: new keys are published ahead, so a
-/// stranger's invention costs no call.
+/// How old they may be when a signature names one that is not known: clients that replace their keys use the new one
+/// at once, and a stranger's inventions cost a call every ten seconds.
 pub(crate) const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// How many keys of a set are looked at. A larger set is refused rather than cut: nobody could say which
 /// of its keys count.

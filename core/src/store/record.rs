@@ -51,6 +51,8 @@ struct GrantRecord {
     client_id: String,
     subject: String,
     scope: Scope,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<String>,
     #[serde(default)]
     claims_of_userinfo: BTreeSet<String>,
     #[serde(default)]
@@ -90,6 +92,7 @@ pub fn write_grant(grant: &Grant) -> Result<String, StoreError> {
         client_id: grant.client_id.clone(),
         subject: grant.subject.clone(),
         scope: grant.scope.clone(),
+        resources: grant.resources.clone(),
         claims_of_userinfo: grant.claims.userinfo.clone(),
         claims_of_id_token: grant.claims.id_token.clone(),
         redirect_uri: grant.redirect_uri.clone(),
@@ -135,6 +138,7 @@ fn grant(text: &str) -> Result<Grant, RecordError> {
         client_id: record.client_id,
         subject: record.subject,
         scope: record.scope,
+        resources: record.resources,
         claims: ClaimsByName {
             userinfo: record.claims_of_userinfo,
             id_token: record.claims_of_id_token,

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::subject::Claims;
 use crate::token::claims_request::ClaimsByName;
-use crate::token::{claims, jwt};
+use crate::token::{audience, claims, jwt};
 
 const TYP: &str = "at+jwt";
 const OF_GRANT: &str = "at_";
@@ -200,6 +200,8 @@ pub(crate) struct Order<'a> {
     /// The grant, or none for a client on its own behalf.
     pub(crate) grant: Option<&'a Grant>,
     pub(crate) scope: &'a Scope,
+    /// What it is asked for by name; nothing stands for all that was granted (RFC 8707).
+    pub(crate) resources: &'a [String],
     /// Claims that the host adds.
     pub(crate) extra: Claims,
 }
@@ -216,7 +218,7 @@ pub(crate) async fn mint(
     order: Order<'_>,
     now: Time,
 ) -> Result<Minted, Misdeed> {
-    let Order { client, grant, scope, extra } = order;
+    let Order { client, grant, scope, resources, extra } = order;
     let expires_at = now.plus(server.policy().access_token_lifetime(client));
     let expires_at = grant.map_or(expires_at, |grant| expires_at.min(grant.expires_at));
     let environment = server.environment();
@@ -232,9 +234,8 @@ pub(crate) async fn mint(
     };
     let mut all: Map<String, Value> =
         extra.into_iter().filter(|(name, _)| !claims::is_reserved(name)).collect();
-    let mut audience = server.policy().audience(server.issuer());
-    let more = client.audiences.iter().filter(|more| !audience.contains(more)).cloned();
-    audience.extend(more.collect::<Vec<_>>());
+    let granted = grant.map_or(&[][..], |grant| &grant.resources);
+    let audience = audience::of_token(server, client, granted, resources)?;
     let audience = match audience.as_slice() {
         [one] => json!(one),
         many => json!(many),

@@ -7,7 +7,6 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hmac::Mac as _;
 
 use crate::env::Time;
 use crate::issuer::Issuer;
@@ -70,7 +69,7 @@ impl Credential {
         bytes.extend_from_slice(&self.handle);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.expires_at.millis().to_be_bytes());
-        let tag = secret.mac(self.kind.prefix(), issuer, &[&bytes]).finalize().into_bytes();
+        let tag = secret.mac(self.kind.prefix(), issuer, &[&bytes]);
         bytes.extend_from_slice(&tag);
         Ok(Secret::new(format!("{}{}", self.kind.prefix(), BASE64_URL_SAFE_NO_PAD.encode(bytes))))
     }
@@ -99,10 +98,9 @@ impl Credential {
             return Err(Unopened::Garbage);
         }
         let secret = ring.secret(key_id).ok_or(Unopened::UnknownKey)?;
-        secret
-            .mac(kind.prefix(), issuer, &[sealed])
-            .verify_slice(tag)
-            .map_err(|_| Unopened::Garbage)?;
+        if !secret.verifies(kind.prefix(), issuer, &[sealed], tag) {
+            return Err(Unopened::Garbage);
+        }
         Ok(Self { kind, handle, number, expires_at })
     }
 }

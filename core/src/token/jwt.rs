@@ -6,14 +6,13 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 
 use crate::env::Time;
 use crate::issuer::Issuer;
 use crate::json;
 use crate::keys::{Algorithm, KeyError, VerifyingKey, VerifyingKeys};
+use crate::mac;
 use crate::secret::Secret;
 
 /// The one algorithm with a shared secret.
@@ -139,9 +138,10 @@ impl Jws<'_> {
             return None;
         }
         let signature = BASE64_URL_SAFE_NO_PAD.decode(self.signature).ok()?;
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
-        mac.update(self.input.as_bytes());
-        mac.verify_slice(&signature).ok()?;
+        let code = mac::hmac(secret.expose().as_bytes(), &[self.input.as_bytes()]);
+        if !mac::same(&code, &signature) {
+            return None;
+        }
         object(self.claims)
     }
 }

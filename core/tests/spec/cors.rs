@@ -104,8 +104,17 @@ fn preflights_are_answered_from_the_union_of_active_clients_without_running_anyt
 
 #[test]
 fn the_authorize_and_introspection_endpoints_know_no_cors() {
-    let world = World::new();
-    for path in ["/oauth2/authorize", "/oauth2/introspect"] {
+    let mut policy = grantor::Policy::default();
+    policy.session_management = true;
+    let everybody = grantor::OpenRegistration { scope: grantor::Scope::parse("openid").unwrap() };
+    let world = World::hooked(policy, |builder| builder.registration(everybody));
+    for path in [
+        "/oauth2/authorize",
+        "/oauth2/introspect",
+        "/oauth2/register",
+        "/oauth2/logout",
+        "/oauth2/check_session",
+    ] {
         let response = world.send(&preflight(path, ORIGIN, "authorization"));
         assert_eq!((response.status, allowed(&response)), (405, None), "{path}");
     }

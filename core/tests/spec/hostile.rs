@@ -1,17 +1,22 @@
 //! Whatever bytes come, there is an answer: valid HTTP, no redirect to a stranger, no crash.
 
-use grantor::{Method, Request, Response};
+use grantor::store::Memory;
+use grantor::{Method, Next, OpenRegistration, Policy, Request, Response, Scope};
 use proptest::prelude::*;
 
+use crate::client_keys::{ClientKey, Network};
 use crate::support::*;
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 13] = [
     "/oauth2/authorize",
     "/oauth2/token",
     "/oauth2/userinfo",
     "/oauth2/revoke",
     "/oauth2/introspect",
     "/oauth2/logout",
+    "/oauth2/register",
+    "/oauth2/register?client_id=client_spa",
+    "/oauth2/check_session",
     "/oauth2/jwks.json",
     "/.well-known/openid-configuration",
     "/",
@@ -19,7 +24,25 @@ const PATHS: [&str; 10] = [
 ];
 
 thread_local! {
-    static WORLD: World = World::new();
+    static WORLD: World = world();
+}
+
+/// A server on which everything is switched on.
+fn world() -> World {
+    let mut policy = Policy::default();
+    policy.session_management = true;
+    policy.implicit = true;
+    let everybody = OpenRegistration { scope: Scope::parse("openid").unwrap() };
+    let world = World::hooked(policy, |builder| {
+        builder.registration(everybody).fetch(Network::default()).outbox(Memory::new())
+    });
+    world.change(SPA, |client| client.jwks = Some(ClientKey::new("k1").jwks()));
+    world
+}
+
+/// The registered place itself, and what a response adds to it: not a place whose name only begins so.
+fn is_callback(place: &str) -> bool {
+    place.strip_prefix(CALLBACK).is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '#']))
 }
 
 fn is_sound(response: &Response) {
@@ -31,7 +54,10 @@ fn is_sound(response: &Response) {
     if let Some(location) = response.get("location") {
         let ours = ["login", "logout"].map(|page| format!("{ISSUER}/{page}?ticket="));
         let ours = ours.iter().any(|page| location.starts_with(page));
-        assert!(location.starts_with(CALLBACK) || ours, "{location}");
+        assert!(is_callback(location) || ours, "{location}");
+    }
+    if let Some(rest) = text_of(response).split("<form method=\"post\" action=\"").nth(1) {
+        assert!(is_callback(rest.split('"').next().unwrap()), "{rest}");
     }
     if response.get("content-type") == Some("application/json") {
         let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
@@ -43,11 +69,17 @@ fn is_sound(response: &Response) {
     }
 }
 
+fn text_of(response: &Response) -> String {
+    String::from_utf8_lossy(&response.body).into_owned()
+}
+
 fn method() -> impl Strategy<Value = Method> {
     prop::sample::select(vec![
         Method::Get,
         Method::Post,
         Method::Options,
+        Method::Put,
+        Method::Delete,
         Method::Head,
         Method::Other,
     ])
@@ -58,6 +90,7 @@ fn header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
         prop::collection::vec(any::<u8>(), 0..64),
         prop::sample::select(vec![
             "application/x-www-form-urlencoded",
+            "application/json",
             "Basic Og==",
             "Bearer a.b.c",
             "Bearer ",
@@ -129,6 +162,67 @@ fn parameter_text() -> impl Strategy<Value = String> {
         .prop_map(|(n, v)| format!("{n}={v}"))
 }
 
+/// What may come as the metadata of a client.
+fn json_text() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "redirect_uris",
+        "client_name",
+        "scope",
+        "grant_types",
+        "response_types",
+        "jwks",
+        "jwks_uri",
+        "client_id",
+        "contacts",
+        "token_endpoint_auth_method",
+        "sector_identifier_uri",
+        "request_uris",
+    ]);
+    let value = prop::sample::select(vec![
+        "null",
+        "1",
+        "-1e400",
+        "\"\"",
+        "\"x\"",
+        "[]",
+        "{}",
+        "[[]]",
+        "true",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "[\"https://rp.example/cb\"]",
+        "[\"javascript:x\"]",
+        "\"client_spa\"",
+        "\"https://evil.example/jwks\"",
+        "{\"keys\":[{}]}",
+        "\"none\"",
+        "[\"implicit\"]",
+        "[\"id_token\"]",
+        "[1",
+    ]);
+    prop::collection::vec((name, value), 0..6).prop_map(|members| {
+        let members: Vec<String> =
+            members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    })
+}
+
+/// What the answer is once the person has signed in and allowed all of it.
+fn carry_through(world: &World, response: &Response) {
+    is_sound(response);
+    let ticket = response.get("location").and_then(|to| to.split_once("/login?ticket="));
+    let Some((_, ticket)) = ticket else { return };
+    let Ok(interaction) = pollster::block_on(world.server.resume(ticket)) else { return };
+    match pollster::block_on(interaction.proceed(Some(world.session()))).unwrap() {
+        Next::Done(response) => is_sound(&response),
+        Next::Consent(consent) => {
+            let scope = consent.scope().clone();
+            is_sound(&pollster::block_on(consent.approve(&scope)).unwrap());
+        }
+        Next::SignIn(pending, _) => is_sound(&pending.deny()),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
         std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3000)
@@ -140,8 +234,13 @@ proptest! {
         path in prop::sample::select(PATHS.to_vec()),
         query in prop::option::of(".{0,80}"),
         headers in prop::collection::vec(header(), 0..5),
-        body in prop::collection::vec(any::<u8>(), 0..200),
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            json_text().prop_map(String::into_bytes),
+        ],
     ) {
+        let (path, named) = path.split_once('?').map_or((path, None), |(path, named)| (path, Some(named)));
+        let query = query.or(named.map(str::to_owned));
         let request = Request { method, path: path.into(), query, headers, body, peer: None };
         WORLD.with(|world| is_sound(&world.send(&request)));
     }
@@ -167,9 +266,11 @@ proptest! {
     #[test]
     fn a_request_with_some_parameters_spoilt_still_goes_nowhere_else(
         spoil in prop::collection::vec((0..7_usize, parameter_text()), 0..4),
+        mode in prop::sample::select(vec!["query", "fragment", "form_post", ""]),
+        response_type in prop::sample::select(vec!["code", "code", "id_token", "code id_token token"]),
     ) {
         let mut parameters: Vec<String> = [
-            "response_type=code".to_owned(),
+            format!("response_type={response_type}"),
             format!("client_id={SPA}"),
             format!("redirect_uri={CALLBACK}"),
             "scope=openid".into(),
@@ -181,11 +282,13 @@ proptest! {
         for (at, text) in spoil {
             parameters[at] = text;
         }
+        parameters.extend([format!("response_mode={mode}"), "nonce=n".into()]);
         let url = format!("/oauth2/authorize?{}", parameters.join("&"));
         WORLD.with(|world| {
             let response = world.send(&Request::get(&url));
-            is_sound(&response);
-            assert!(matches!(response.status, 303 | 400), "{}", response.status);
+            // A form that posts itself is a page.
+            assert!(matches!(response.status, 200 | 303 | 400), "{}", response.status);
+            carry_through(world, &response);
         });
     }
 

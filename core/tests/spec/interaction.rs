@@ -389,7 +389,17 @@ fn a_person_gets_a_page_when_the_server_cannot_answer() {
 #[test]
 fn the_pages_know_what_they_show_and_where_they_go_on() {
     let world = World::new();
-    let ticket = world.ticket(THIRD, &[("login_hint", "ann@example.com")]);
+    let wishes = [("login_hint", "ann@example.com"), ("ui_locales", "de-CH fr")];
+    let ticket = world.ticket(THIRD, &wishes);
+    // Before anybody is looked for, for whoever binds a form to it.
+    let interaction = block_on(world.server.resume(&ticket)).unwrap();
+    assert_eq!(
+        (interaction.ticket(), interaction.destination()),
+        (ticket.clone(), "rp.example".into())
+    );
+    assert_eq!(interaction.scope().to_string(), "openid profile email");
+    assert_eq!(interaction.ui_locales(), ["de-CH", "fr"]);
+    assert!(format!("{interaction:?}").contains(THIRD));
     let Next::SignIn(pending, _) = world.proceed(&ticket, None) else { panic!("nobody is there") };
     assert_eq!(pending.client().client_id, THIRD);
     assert_eq!(pending.destination(), "rp.example");
@@ -400,6 +410,12 @@ fn the_pages_know_what_they_show_and_where_they_go_on() {
         other => panic!("no consent is wanted: {other:?}"),
     };
     assert_eq!((asked.client().client_id.as_str(), asked.subject()), (THIRD, "ann"));
+    assert_eq!(asked.ui_locales(), ["de-CH", "fr"]);
+    let targets = ["https://rp.example"];
+    assert_eq!(
+        (pending.form_targets(), asked.form_targets()),
+        (targets.map(String::from).into(), targets.map(String::from).into())
+    );
     assert_eq!(asked.ticket(), ticket);
 }
 
@@ -526,4 +542,73 @@ fn while_randomness_or_the_hosts_people_are_away_nothing_is_issued_and_a_refresh
     }
     assert_eq!(world.refresh(SPA, &refresh).status, 200);
     assert!(world.is_alive(&access));
+}
+
+#[test]
+fn a_client_without_a_secret_on_the_persons_own_machine_is_asked_about_each_time() {
+    let world = World::new();
+    let local = "http://localhost:3000/cb";
+    for client in [THIRD, WEB] {
+        world.change(client, |client| {
+            client.redirect_uris = vec![CALLBACK.into(), local.into()];
+            client.first_party = false;
+        });
+    }
+    let asks_again = |client: &str, uri: &str| {
+        let asked = [("redirect_uri", uri)];
+        world.approve(&world.ticket(client, &asked));
+        matches!(
+            world.proceed(&world.ticket(client, &asked), Some(world.session())),
+            Next::Consent(_)
+        )
+    };
+    assert!(asks_again(THIRD, local), "any program may listen there");
+    assert!(!asks_again(THIRD, CALLBACK), "only the host of that name gets its answer");
+    assert!(!asks_again(WEB, local), "the answer is worth nothing without its secret");
+    let silent = world.ticket(THIRD, &[("redirect_uri", local), ("prompt", "none")]);
+    let Next::Done(response) = world.proceed(&silent, Some(world.session())) else { panic!() };
+    assert_eq!(parameter(&response, "error").as_deref(), Some("consent_required"));
+}
+
+#[test]
+fn parameters_that_nobody_knows_are_not_carried_along() {
+    let world = World::new();
+    let plain = world.ticket(SPA, &[]);
+    let long = "x".repeat(1000);
+    let with = world.ticket(SPA, &[("foo", &long), ("return_to", "https://evil.example")]);
+    assert_eq!(with.len(), plain.len());
+}
+
+#[test]
+fn nothing_of_a_request_shows_when_it_is_printed_for_debugging() {
+    let world = World::new();
+    let secrets = [("state", "state-of-the-client"), ("nonce", "nonce-of-the-client")];
+    let ticket = world.ticket(THIRD, &secrets);
+    let interaction = block_on(world.server.resume(&ticket)).unwrap();
+    let mut printed = format!("{interaction:?}");
+    let next = block_on(interaction.proceed(None)).unwrap();
+    printed.push_str(&format!("{next:?}"));
+    let Next::SignIn(pending, _) = next else { panic!() };
+    printed.push_str(&format!("{pending:?}"));
+    let next = world.proceed(&ticket, Some(world.session()));
+    printed.push_str(&format!("{next:?}"));
+    let Next::Consent(consent) = next else { panic!() };
+    printed.push_str(&format!("{consent:?}"));
+    let scope = consent.scope().clone();
+    let done = Next::Done(block_on(consent.approve(&scope)).unwrap());
+    let Next::Done(response) = &done else { panic!() };
+    let code = parameter(response, "code").unwrap();
+    printed
+        .push_str(&format!("{done:?} {response:?} {:?}", grantor::MasterKey::from_bytes([7; 32])));
+    let mut made =
+        grantor::Client::confidential("made", "Made", &grantor::Secret::new("chosen-secret"));
+    made.redirect_uris = vec![CALLBACK.into()];
+    let created = block_on(world.server.clients().create(made)).unwrap();
+    let secret = created.client_secret.clone().map(|secret| secret.expose().to_owned());
+    printed.push_str(&format!("{created:?}"));
+    let expected =
+        [ticket.as_str(), "state-of-the-client", "nonce-of-the-client", CHALLENGE, &code];
+    for text in expected.into_iter().chain(secret.as_deref()).chain(["chosen-secret", "7, 7, 7"]) {
+        assert!(!printed.contains(text), "{text} in {printed}");
+    }
 }

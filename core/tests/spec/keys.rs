@@ -322,3 +322,31 @@ fn replacing_all_keys_ends_everything_that_was_issued() {
     let stale = bearer(Request::get("/oauth2/userinfo"), &str_of(&tokens, "access_token"));
     assert_eq!(block_on(other.handle(&stale)).status, 401);
 }
+
+// RFC 7638.
+
+#[test]
+fn a_key_is_named_by_its_thumbprint() {
+    use sha2::Digest as _;
+    let world = World::new();
+    let jwks = json_body(&world.send(&Request::get("/oauth2/jwks.json")));
+    let keys = jwks["keys"].as_array().unwrap();
+    for key in keys {
+        // The required members in the order of their names, without a blank.
+        let members: &[&str] = match key["kty"].as_str().unwrap() {
+            "RSA" => &["e", "kty", "n"],
+            "EC" => &["crv", "kty", "x", "y"],
+            "OKP" => &["crv", "kty", "x"],
+            other => panic!("{other}"),
+        };
+        let members: Vec<String> =
+            members.iter().map(|name| format!("{name:?}:{:?}", str_of(key, name))).collect();
+        let input = format!("{{{}}}", members.join(","));
+        let expected = BASE64_URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(input.as_bytes()));
+        assert_eq!(key["kid"], expected, "{input}");
+    }
+    let mut names = kids(&world);
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), keys.len());
+}

@@ -54,6 +54,8 @@ fn at_hash_is_the_left_half_of_the_access_tokens_hash() {
 
 #[test]
 fn a_client_may_have_its_tokens_signed_otherwise() {
+    use base64::Engine as _;
+    use sha2::Digest as _;
     let world = World::new();
     world.change(SPA, |client| {
         client.id_token_signed_response_alg = Some(grantor::Algorithm::EdDsa);
@@ -62,6 +64,10 @@ fn a_client_may_have_its_tokens_signed_otherwise() {
     let tokens = world.tokens(SPA);
     assert_eq!(jose_header(&str_of(&tokens, "id_token"))["alg"], "EdDSA");
     assert_eq!(jose_header(&str_of(&tokens, "access_token"))["alg"], "RS256");
+    // The hash is that of the algorithm of the ID token: Ed25519 goes with SHA-512.
+    let hash = sha2::Sha512::digest(str_of(&tokens, "access_token").as_bytes());
+    let expected = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(&hash[..32]);
+    assert_eq!(claims(&str_of(&tokens, "id_token"))["at_hash"], expected);
     assert!(world.is_alive(&str_of(&tokens, "access_token")));
 }
 
@@ -318,4 +324,21 @@ fn an_id_token_carries_claims_only_for_a_client_that_wants_them_and_within_its_s
     let code = world.code(SPA);
     world.people.break_down(true);
     assert_eq!(world.redeem(SPA, &code).status, 503);
+}
+
+#[test]
+fn the_id_token_says_how_the_person_proved_who_they_are_and_nothing_when_the_host_does_not() {
+    let world = World::new();
+    let said = |amr: &[&str]| {
+        let mut session = world.session();
+        session.amr = amr.iter().map(|&one| one.to_owned()).collect();
+        let Next::Done(response) = world.proceed(&world.ticket(SPA, &[]), Some(session)) else {
+            panic!()
+        };
+        let tokens = json_body(&world.redeem(SPA, &parameter(&response, "code").unwrap()));
+        claims(&str_of(&tokens, "id_token")).get("amr").cloned()
+    };
+    assert_eq!(said(&["pwd"]), Some(serde_json::json!(["pwd"])));
+    assert_eq!(said(&["pwd", "otp"]), Some(serde_json::json!(["pwd", "otp"])));
+    assert_eq!(said(&[]), None);
 }

@@ -59,6 +59,13 @@ fn the_metadata_promises_what_the_server_does_and_no_more() {
         assert_eq!(&metadata[name], value, "{name}");
     }
     assert_eq!(metadata.get("acr_values_supported"), None);
+    // What there is not is not promised: proofs of possession, signed introspection, encryption, pushed requests.
+    let absent =
+        ["dpop_", "introspection_signing_", "pushed_", "require_pushed_", "tls_client_", "mtls_"];
+    for name in metadata.as_object().unwrap().keys() {
+        assert!(!absent.iter().any(|prefix| name.starts_with(prefix)), "{name}");
+        assert!(!name.contains("encryption"), "{name}");
+    }
     let mut policy = Policy::default();
     policy.acr_values = vec!["urn:example:two-factors".into()];
     let with_classes = json_body(&World::with(policy).send(&Request::get(PATHS[0])));

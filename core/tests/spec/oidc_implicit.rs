@@ -150,6 +150,7 @@ fn assert_redirected_in_fragment(response: &Response, error: &str) {
     assert!(location.starts_with(&format!("{CALLBACK}#")), "{location}");
     assert_eq!(parameter(response, "error").as_deref(), Some(error), "{location}");
     assert_eq!(parameter(response, "state").as_deref(), Some("xyz"));
+    assert_eq!(parameter(response, "iss").as_deref(), Some(ISSUER));
 }
 
 #[test]

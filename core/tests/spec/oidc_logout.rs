@@ -178,3 +178,18 @@ fn a_parameter_that_stands_twice_is_a_page() {
         assert_eq!((response.status, response.get("location")), (400, None), "{twice}");
     }
 }
+
+#[test]
+fn the_state_of_a_sign_out_that_goes_nowhere_is_on_no_page() {
+    let world = world();
+    let state = "state-that-nobody-else-may-see";
+    for uri in ["https://evil.example/bye", "https://rp.example/bye", "javascript:alert(1)"] {
+        let asked = [("client_id", SPA), ("post_logout_redirect_uri", uri), ("state", state)];
+        let response = ask(&world, &asked);
+        assert_eq!((response.status, response.get("location")), (400, None));
+        assert!(!text(&response).contains(state));
+    }
+    let logout =
+        resume(&world, &[("client_id", SPA), ("post_logout_redirect_uri", BYE), ("state", state)]);
+    assert!(!format!("{logout:?}").contains(state));
+}

@@ -211,6 +211,20 @@ fn a_response_in_the_fragment_has_nothing_in_the_query() {
     );
     let error = world.authorize(SPA, &[("response_mode", "fragment"), ("scope", "unknown")]);
     assert!(error.get("location").unwrap().starts_with(&format!("{CALLBACK}#error=invalid_scope")));
+    assert_eq!(parameter(&error, "iss").as_deref(), Some(ISSUER));
+    // What the state says stays one value of one parameter.
+    for state in
+        ["x&code=evil#y", "#access_token=evil", "a=b&iss=https://evil.example", "%26code=evil"]
+    {
+        let asked = [("response_mode", "fragment"), ("state", state)];
+        let response = world.approve(&world.ticket(SPA, &asked));
+        let location = response.get("location").unwrap();
+        assert_eq!(location.matches('#').count(), 1, "{location}");
+        assert_eq!(location.matches("code=").count(), 1, "{location}");
+        assert_eq!(parameter(&response, "state").as_deref(), Some(state));
+        assert_eq!(parameter(&response, "iss").as_deref(), Some(ISSUER));
+        assert_eq!(parameter(&response, "access_token"), None);
+    }
 }
 
 #[test]
@@ -237,6 +251,9 @@ fn a_response_by_form_post_is_a_page_that_posts_itself_and_errors_are_too() {
     assert!(text(&error).contains("name=\"error\" value=\"login_required\""));
     let missing = world.authorize(SPA, &[mode, ("response_type", "")]);
     assert!(text(&missing).contains("name=\"error\" value=\"invalid_request\""));
+    for page in [&response, &error, &missing] {
+        assert!(text(page).contains(&format!("name=\"iss\" value=\"{ISSUER}\"")), "{}", text(page));
+    }
     // Where nobody may be sent, no form leads either.
     let foreign = world.authorize(SPA, &[mode, ("redirect_uri", "https://evil.example/")]);
     assert_page(&foreign, "redirect_uri_mismatch");

@@ -500,3 +500,52 @@ fn a_thousand_applications_are_written_down_at_once_and_told_in_parts() {
         told.tokens().iter().map(|token| str_of(&claims(token), "aud")).collect();
     assert_eq!(distinct.len(), 1000);
 }
+
+#[test]
+fn an_approval_that_was_under_way_ends_with_the_second_word_about_its_session() {
+    let told = Told::with({
+        let mut policy = Policy::default();
+        policy.ends_with_session = EndsWithSession::Everything;
+        policy
+    });
+    let (server, session) = (told.world.server.clone(), told.world.session());
+    let ended = session.clone();
+    // The person signs out between the decision and the record.
+    told.world.meanwhile(move || drop(block_on(server.end_session(&ended)).unwrap()));
+    let ticket = told.world.ticket(TOLD, &[]);
+    let grantor::Next::Done(response) = told.world.proceed(&ticket, Some(session.clone())) else {
+        panic!()
+    };
+    let tokens = json_body(&told.world.redeem(TOLD, &parameter(&response, "code").unwrap()));
+    let access_token = str_of(&tokens, "access_token");
+    // One word could not know of it. That is why hosts say it twice, the second time when the session is gone from
+    // their own records and nothing can be approved in it any more.
+    assert!(told.world.is_alive(&access_token));
+    told.end(&session);
+    assert!(!told.world.is_alive(&access_token));
+    assert_error(
+        &told.world.refresh(TOLD, &str_of(&tokens, "refresh_token")),
+        400,
+        "invalid_grant",
+    );
+}
+
+#[test]
+fn an_application_is_remembered_for_as_long_as_its_session_lasts_and_ninety_days_at_most() {
+    for (days, expected) in [(30, 30), (89, 89), (200, 90)] {
+        let told = Told::new();
+        told.world.change(TOLD, |client| client.grant_types = vec![GrantType::AuthorizationCode]);
+        let mut session = told.world.session();
+        session.expires_at = Some(told.world.server.now().plus(seconds(days * 86_400)));
+        let grantor::Next::Done(_) =
+            told.world.proceed(&told.world.ticket(TOLD, &[]), Some(session.clone()))
+        else {
+            panic!()
+        };
+        let until = told.world.grants()[0].expires_at.since(told.world.server.now());
+        assert_eq!(until, seconds(expected * 86_400));
+        told.world.pass(expected * 86_400 - 1);
+        told.end(&session);
+        assert_eq!(told.deliver(), 1, "{days} days");
+    }
+}

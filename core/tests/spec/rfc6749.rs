@@ -90,6 +90,12 @@ fn a_parameter_that_is_repeated_is_refused_without_believing_either_value() {
     };
     assert_page(&with("redirect_uri=https://evil.example/cb"), "invalid_request");
     assert_page(&with(&format!("client_id={WEB}")), "invalid_request");
+    // The foreign one first is no better.
+    let other_order = world.send(&Request::get(&format!(
+        "/oauth2/authorize?response_type=code&redirect_uri=https://evil.example/cb&client_id={SPA}\
+         &redirect_uri={CALLBACK}&scope=openid&code_challenge={CHALLENGE}&code_challenge_method=S256"
+    )));
+    assert_page(&other_order, "invalid_request");
     for extra in ["scope=openid", "nonce=a&nonce=b", "response_type=code", "unknown=1&unknown=2"] {
         assert_redirected(&with(extra), "invalid_request");
     }
@@ -149,6 +155,23 @@ fn without_a_proven_client_and_redirect_uri_nobody_is_redirected() {
     }
     let unknown = [("redirect_uri", "https://evil.example/cb")];
     assert_page(&world.authorize("client_unknown", &unknown), "invalid_client");
+    for (name, value) in [
+        ("scope", "\u{7}"),
+        ("prompt", "none"),
+        ("max_age", "x"),
+        ("request", "x.y.z"),
+        ("claims", "["),
+    ] {
+        assert_page(&world.authorize("client_unknown", &[(name, value)]), "invalid_client");
+    }
+    let repeated = |rest: &str| {
+        world.send(&Request::get(&format!(
+            "/oauth2/authorize?state=a&state=b&nonce=a&nonce=b&{rest}"
+        )))
+    };
+    assert_page(&repeated("client_id=unknown"), "invalid_client");
+    let foreign = format!("client_id={SPA}&redirect_uri=https://evil.example/cb");
+    assert_page(&repeated(&foreign), "redirect_uri_mismatch");
     for odd in ["\u{0}", "ünbekannt", "' OR 1=1 --", "../../etc/passwd", &"c".repeat(10_000)] {
         assert_page(&world.authorize(odd, &[]), "invalid_client");
     }
@@ -453,6 +476,19 @@ fn a_token_request_is_a_form_in_the_body_with_each_parameter_once() {
     assert_error(&send(&|r| append(r, "&x=%zz")), 400, "invalid_request");
     assert_error(&send(&|r| append(r, "&x=%00")), 400, "invalid_request");
     assert_error(&send(&|r| append(r, "&x=1&x=2")), 400, "invalid_request");
+    let two_types =
+        send(&|r: Request| r.header("content-type", "application/x-www-form-urlencoded"));
+    assert_error(&two_types, 400, "invalid_request");
+    for charset in ["utf-7", "iso-8859-1", "utf-8; x=y"] {
+        let typed = |mut request: Request| {
+            request.headers.clear();
+            request.header(
+                "content-type",
+                format!("application/x-www-form-urlencoded; charset={charset}"),
+            )
+        };
+        assert_error(&send(&typed), 400, "invalid_request");
+    }
     let encoded = send(&|r: Request| r.header("content-encoding", "gzip"));
     assert_error(&encoded, 415, "invalid_request");
     assert_eq!(send(&retyped("application/x-www-form-urlencoded;charset=UTF-8")).status, 200);
@@ -988,4 +1024,17 @@ fn nothing_of_one_issuer_works_at_another_on_the_same_store() {
     assert_eq!(world.redeem(SPA, &spa_code).status, 200);
     assert_eq!(world.redeem(WEB, &code).status, 200);
     assert_eq!(world.refresh(SPA, &refresh_token).status, 200);
+}
+
+#[test]
+fn an_error_page_says_nothing_that_the_request_has_said() {
+    let world = World::new();
+    let url = "/oauth2/authorize?client_id=%3Cscript%3Ealert(1)%3C/script%3E&state=%3Ci%3Ehello\
+               &error=%3Cb%3Eaccess_denied&error_description=call+555-0199&error_hint=%3Cu%3Ehint\
+               &error_uri=https://evil.example";
+    let response = world.send(&Request::get(url));
+    assert_page(&response, "invalid_client");
+    for echoed in ["alert(1)", "<i>", "hello", "access_denied", "555", "hint", "evil.example"] {
+        assert!(!text(&response).contains(echoed), "{echoed} in {}", text(&response));
+    }
 }

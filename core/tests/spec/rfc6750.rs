@@ -37,9 +37,14 @@ fn what_the_host_adds_to_a_token_replaces_no_claim_of_ours() {
     assert_eq!(claims["sub"], "ann");
     assert_eq!(claims["scope"], "openid profile email");
     assert_eq!(claims["aud"], ISSUER);
-    for reserved in ["nbf", "cnf", "act", "nonce"] {
+    for reserved in ["nbf", "cnf", "act", "nonce", "azp", "acr", "amr", "at_hash"] {
         assert!(claims.get(reserved).is_none(), "{reserved}");
     }
+    let now = world.server.now().secs();
+    assert_eq!((&claims["iss"], &claims["client_id"]), (&json!(ISSUER), &json!(SPA)));
+    assert_eq!((&claims["iat"], &claims["exp"]), (&json!(now), &json!(now + 600)));
+    assert_eq!(claims["auth_time"], now);
+    assert!(str_of(&claims, "jti").starts_with("at_") && str_of(&claims, "sid").len() > 20);
 }
 
 // RFC 6750 section 2 and 3.
@@ -223,4 +228,21 @@ fn errors_have_the_members_of_a_problem_too() {
     let body = json_body(&refused);
     assert_eq!((&body["error"], &body["title"]), (&"invalid_token".into(), &"Unauthorized".into()));
     assert_eq!((&body["status"], &body["detail"]), (&401.into(), &body["error_description"]));
+}
+
+#[test]
+fn the_guard_takes_a_token_from_the_header_alone() {
+    let world = World::new();
+    let token = str_of(&world.tokens(SPA), "access_token");
+    let guard = Guard::new(&world.server);
+    let status = |request: &Request| match pollster::block_on(guard.admit(request)) {
+        Admission::Admitted(..) => 200,
+        Admission::Answered(response) => {
+            assert_eq!(response.get("www-authenticate"), Some("Bearer"));
+            response.status
+        }
+    };
+    assert_eq!(status(&Request::get(&format!("/api?access_token={token}"))), 401);
+    assert_eq!(status(&Request::form("/api", &[("access_token", &token)])), 401);
+    assert_eq!(status(&bearer(Request::get("/api"), &token)), 200);
 }

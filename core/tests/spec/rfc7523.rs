@@ -477,6 +477,8 @@ fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
         r#"{"alg":["ES256"],"kid":"k1"}"#,
         r#"{"alg":"PBES2-HS256+A128KW","p2c":2147483648,"kid":"k1"}"#,
         r#"{"alg":"RSA1_5","enc":"A128CBC-HS256","kid":"k1"}"#,
+        r#"{"alg":"RSA-OAEP","enc":"A256GCM","zip":"DEF","kid":"k1"}"#,
+        r#"{"alg":"ES256","zip":"DEF","crit":["zip"],"kid":"k1"}"#,
         r#"{"kid":"k1"}"#,
         "{}",
         "null",
@@ -485,6 +487,9 @@ fn what_is_malformed_is_refused_wherever_a_client_sends_a_jwt() {
     }
     let long = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(10_000));
     bad.push(sign(&long, claims.as_bytes()));
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    bad.push(sign(&format!(r#"{{"alg":"ES256","kid":"k1","deep":{deep}}}"#), claims.as_bytes()));
+    bad.push(sign(header, claims.replacen('{', &format!("{{\"deep\":{deep},"), 1).as_bytes()));
     let times = [
         "\"2999-01-01\"",
         "\"123\"",
@@ -712,5 +717,135 @@ fn a_header_member_of_another_type_is_not_one_that_is_missing() {
         header[name] = value;
         let assertion = keyed.key.sign_as(&header, &keyed.claims());
         assert_error(&keyed.send(&assertion), 401, "invalid_client");
+    }
+}
+
+#[test]
+fn a_client_that_is_registered_for_one_algorithm_signs_with_no_other() {
+    let keyed =
+        Keyed::with(|client| client.token_endpoint_auth_signing_alg = Some(Algorithm::Rs256));
+    // Genuine, by its own registered key, and still not what was agreed on.
+    assert!(!keyed.accepts(&keyed.claims()));
+    assert!(keyed.world.events().iter().any(|event| event.contains("algorithm")));
+    keyed.world.change(KEYED, |client| {
+        client.token_endpoint_auth_signing_alg = Some(Algorithm::Es256);
+    });
+    assert!(keyed.accepts(&keyed.claims()));
+}
+
+#[test]
+fn a_key_that_is_not_named_is_looked_for_among_eight() {
+    let keys: Vec<ClientKey> = (0..9).map(|n| ClientKey::new(&format!("k{n}"))).collect();
+    let set: Vec<Value> = keys.iter().map(ClientKey::jwk).collect();
+    let keyed = Keyed::with(|client| client.jwks = Some(json!({"keys": set}).to_string()));
+    let unnamed = |key: &ClientKey| key.sign_as(&json!({"alg": "ES256"}), &keyed.claims());
+    assert_eq!(keyed.send(&unnamed(&keys[1])).status, 200);
+    assert_eq!(keyed.send(&unnamed(&keys[7])).status, 200);
+    // A set of a hundred must not cost a hundred verifications.
+    assert_error(&keyed.send(&unnamed(&keys[8])), 401, "invalid_client");
+    assert_eq!(keyed.send(&keys[8].sign(&keyed.claims())).status, 200, "it is named");
+}
+
+/// A document, and when it was got.
+type Kept = (grantor::Time, std::sync::Arc<grantor::Document>);
+
+/// Keeps what it has got for as long as the engine is content with.
+#[derive(Clone)]
+struct Keeping {
+    network: Network,
+    clock: grantor::testing::TestEnvironment,
+    kept: std::sync::Arc<std::sync::Mutex<Option<Kept>>>,
+}
+
+#[async_trait::async_trait]
+impl grantor::Fetch for Keeping {
+    async fn get(
+        &self,
+        url: &str,
+        max_age: std::time::Duration,
+        limit: usize,
+    ) -> Result<std::sync::Arc<grantor::Document>, grantor::FetchError> {
+        let now = grantor::Environment::now(&self.clock);
+        if let Some((at, document)) = self.kept.lock().unwrap().clone()
+            && now.since(at) < max_age
+        {
+            return Ok(document);
+        }
+        let document = self.network.get(url, max_age, limit).await?;
+        *self.kept.lock().unwrap() = Some((now, document.clone()));
+        Ok(document)
+    }
+
+    async fn post(
+        &self,
+        url: &str,
+        form: &[(&str, &str)],
+        authorization: Option<&Secret>,
+        limit: usize,
+    ) -> Result<grantor::Document, grantor::FetchError> {
+        self.network.post(url, form, authorization, limit).await
+    }
+}
+
+#[test]
+fn inventions_make_the_server_fetch_a_clients_keys_every_ten_seconds_at_most() {
+    let (key, network) = (ClientKey::new("k1"), Network::default());
+    network.publish(JWKS_URI, key.jwks());
+    let clock = grantor::testing::TestEnvironment::seeded(7);
+    let keeping =
+        Keeping { network: network.clone(), clock: clock.clone(), kept: Default::default() };
+    let builder = grantor::AuthorizationServer::builder(ISSUER)
+        .store(grantor::store::Memory::new())
+        .subjects(People::default())
+        .master_key(grantor::MasterKey::from_bytes([7; 32]))
+        .environment(clock.clone())
+        .fetch(keeping);
+    let server = block_on(builder.build()).unwrap();
+    let mut client = Client::keyed(KEYED, "Keyed", key.jwks());
+    client.grant_types = vec![grantor::GrantType::ClientCredentials];
+    (client.jwks, client.jwks_uri) = (None, Some(JWKS_URI.into()));
+    client.scope = Scope::parse("orders:read").unwrap();
+    block_on(server.clients().create(client)).unwrap();
+    let send = |n: usize, by: &ClientKey, header: Value| {
+        let now = server.now().secs();
+        let claims = json!({
+            "iss": KEYED, "sub": KEYED, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": n.to_string(),
+        });
+        let assertion = by.sign_as(&header, &claims);
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &assertion),
+        ];
+        block_on(server.handle(&Request::form("/oauth2/token", &form)))
+    };
+    let thief = ClientKey::new("thief");
+    for n in 0..1000 {
+        let invented = json!({"alg": "ES256", "kid": format!("invented {n}")});
+        assert_error(&send(n, &thief, invented), 401, "invalid_client");
+        assert_error(&send(n, &thief, json!({"alg": "ES256"})), 401, "invalid_client");
+        // Ten requests a second.
+        clock.pass(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(network.calls(), 10, "in a hundred seconds");
+    // A new key of the client's own is met as soon.
+    let next = ClientKey::new("k2");
+    network.publish(JWKS_URI, json!({"keys": [key.jwk(), next.jwk()]}).to_string());
+    clock.pass(seconds(10));
+    let response = send(5000, &next, json!({"alg": "ES256", "kid": "k2"}));
+    assert_eq!(response.status, 200, "{}", text(&response));
+}
+
+#[test]
+fn the_id_beside_an_assertion_is_its_own_or_none() {
+    let keyed = Keyed::new();
+    let fresh = || keyed.key.sign(&keyed.claims());
+    let with = |client_id: &str| {
+        let more = [("grant_type", "client_credentials"), ("client_id", client_id)];
+        keyed.call("/oauth2/token", &fresh(), &more)
+    };
+    assert_eq!(with(KEYED).status, 200);
+    for other in [WEB, SPA, "client_unknown"] {
+        assert_error(&with(other), 401, "invalid_client");
     }
 }

@@ -184,6 +184,7 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
         json!(["https://user@rp.example/"]),
         json!(["https://rp.example/\u{202e}"]),
         json!([]),
+        json!(vec![CALLBACK; 21]),
         json!(CALLBACK),
         json!([1]),
     ] {
@@ -196,9 +197,19 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
         ("client_name", json!("\u{3164}")),
         ("client_name", json!("Shop\u{e0041}")),
         ("client_name", json!(7)),
+        ("client_name", json!("Sh\u{202e}op")),
+        ("client_name", json!("Sh\u{2066}op")),
+        ("client_name", json!("Sh\u{200b}op")),
+        ("client_name", json!("\u{feff}Shop")),
+        ("client_name#de", json!("Sh\u{202e}op")),
+        ("client_name", json!("n".repeat(201))),
+        ("client_name", json!("n".repeat(10_000))),
         ("token_endpoint_auth_method", json!("tls_client_auth")),
         ("grant_types", json!(["password"])),
         ("grant_types", json!(["implicit"])),
+        ("grant_types", json!(["refresh_token"])),
+        ("grant_types", json!([])),
+        ("response_types", json!(["token"])),
         ("response_types", json!(["id_token"])),
         ("subject_type", json!("secret")),
         ("sector_identifier_uri", json!("http://rp.example/uris")),
@@ -216,6 +227,14 @@ fn each_field_that_cannot_be_had_is_refused_by_name() {
         ("id_token_encrypted_response_alg", json!("RSA-OAEP")),
         ("jwks", json!({"keys": [{"kty": "oct", "k": "AAAA"}]})),
         ("jwks", json!("https://rp.example/jwks")),
+        (
+            "jwks",
+            json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA", "d": "AAAA"}]}),
+        ),
+        ("jwks", json!({"keys": [{"kty": "RSA", "n": "AAAA", "e": "AQAB", "d": "AAAA"}]})),
+        ("jwks", json!({"keys": [{"kty": "EC", "kid": "k".repeat(9000)}]})),
+        ("contacts", json!(vec!["a@b.example"; 11])),
+        ("request_uris", json!(vec!["https://rp.example/r"; 101])),
         ("jwks_uri", json!("http://rp.example/jwks")),
         ("jwks_uri", json!("https://")),
         ("logo_uri", json!("javascript:alert(1)")),
@@ -551,4 +570,80 @@ fn a_registration_whose_body_could_be_read_in_two_ways_is_refused() {
     assert_eq!(send(&good, None).status, 201);
     let large = format!("{good}{}", " ".repeat(grantor::MAX_BODY));
     assert_eq!(send(&large, None).status, 413);
+}
+
+#[test]
+fn a_client_that_wants_only_what_it_may_not_have_is_left_with_nothing() {
+    let world = open();
+    let mut metadata = web();
+    metadata["scope"] = json!("orders:read admin");
+    metadata["token_endpoint_auth_method"] = json!("none");
+    let client = registered(&world, &metadata);
+    assert_eq!(client["scope"].as_str().unwrap_or_default(), "");
+    let id = str_of(&client, "client_id");
+    for scope in ["", "openid", "orders:read"] {
+        assert_redirected(&world.authorize(&id, &[("scope", scope)]), "invalid_scope");
+    }
+}
+
+#[test]
+fn a_client_that_changes_its_keys_or_its_name_asks_nobody_again() {
+    let world = open();
+    let mut metadata = web();
+    metadata["token_endpoint_auth_method"] = json!("none");
+    metadata["jwks"] = json!({"keys": [ClientKey::new("k1").jwk()]});
+    let client = registered(&world, &metadata);
+    let (target, manage) = management(&client);
+    let id = str_of(&client, "client_id");
+    let tokens = world.tokens(&id);
+    world.pass(1);
+    // New keys are what a careful client makes each month; its answers still go where they went.
+    metadata["client_id"] = json!(id);
+    metadata["jwks"] = json!({"keys": [ClientKey::new("k2").jwk()]});
+    metadata["client_name"] = json!("Renamed");
+    assert_eq!(call(&world, Method::Put, &target, &manage, &metadata).status, 200);
+    assert!(world.is_alive(&str_of(&tokens, "access_token")));
+    let silent = world.ticket(&id, &[("prompt", "none")]);
+    let grantor::Next::Done(response) = world.proceed(&silent, Some(world.session())) else {
+        panic!()
+    };
+    assert!(parameter(&response, "code").is_some());
+}
+
+#[test]
+fn both_keys_and_a_place_of_keys_are_one_too_many() {
+    let world = open();
+    let mut metadata = web();
+    metadata["jwks"] = json!({"keys": [ClientKey::new("k").jwk()]});
+    metadata["jwks_uri"] = json!("https://rp.example/jwks.json");
+    assert_error(&register(&world, &metadata), 400, "invalid_client_metadata");
+}
+
+#[test]
+fn no_client_id_can_be_taken_for_a_url_and_generated_ones_are_plain_letters() {
+    let world = open();
+    for id in ["https://rp.example/client.json", "urn:x", "a b", "", "é", "x\ny"] {
+        let mut client = Client::public(id, "Named");
+        client.redirect_uris = vec![CALLBACK.into()];
+        let made = block_on(world.server.clients().create(client));
+        assert!(made.is_err(), "{id:?}");
+    }
+    for _ in 0..20 {
+        let id = str_of(&registered(&world, &web()), "client_id");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        assert!(id.len() >= 22 && id.bytes().all(plain), "{id}");
+    }
+}
+
+#[test]
+fn a_target_that_names_a_client_twice_names_none() {
+    let world = open();
+    let (one, two) = (registered(&world, &web()), registered(&world, &web()));
+    let (target, token) = management(&one);
+    let twice = format!("{target}&client_id={}", str_of(&two, "client_id"));
+    for method in [Method::Get, Method::Delete] {
+        let response = call(&world, method, &twice, &token, &Value::Null);
+        assert_error(&response, 400, "invalid_request");
+    }
+    assert_eq!(call(&world, Method::Get, &target, &token, &Value::Null).status, 200);
 }

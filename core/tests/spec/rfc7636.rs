@@ -91,3 +91,23 @@ fn a_verifier_for_a_request_without_a_challenge_is_refused() {
     let plain = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", CALLBACK)];
     assert_eq!(world.token(WEB, &plain).status, 200);
 }
+
+#[test]
+fn neither_challenge_nor_verifier_comes_back_in_any_answer() {
+    let world = World::new();
+    let asked = world.authorize(WEB, &[]);
+    let ticket = asked.get("location").unwrap().split_once("ticket=").unwrap().1.to_owned();
+    let approved = world.approve(&ticket);
+    let code = parameter(&approved, "code").unwrap();
+    let redeemed = world.redeem(WEB, &code);
+    let token = str_of(&json_body(&redeemed), "refresh_token");
+    let introspected =
+        world.send(&world.as_client(WEB, "/oauth2/introspect", &[("token", &token)]));
+    let replayed = world.redeem(WEB, &code);
+    let refused = world.authorize(WEB, &[("scope", "unknown")]);
+    let page = world.authorize(WEB, &[("redirect_uri", "https://evil.example/cb")]);
+    for response in [asked, approved, redeemed, introspected, replayed, refused, page] {
+        let said = format!("{:?}{}", response.headers, text(&response));
+        assert!(!said.contains(CHALLENGE) && !said.contains(VERIFIER), "{said}");
+    }
+}

@@ -187,3 +187,84 @@ fn a_wrong_hint_changes_nothing_and_answers_are_nobodys_to_keep() {
     let unknown = world.send(&world.as_client(WEB, "/oauth2/introspect", &[("token", "x")]));
     assert_eq!(unknown.get("cache-control"), Some("no-store"));
 }
+
+#[test]
+fn what_has_died_is_dead_for_the_api_too_that_its_token_was_meant_for() {
+    type Kill = fn(&World, &str, &serde_json::Value);
+    let dead: [(&str, Kill); 4] = [
+        ("its code was used again", |world, code, _| {
+            world.pass(120);
+            world.redeem(WEB, code);
+        }),
+        ("its refresh token was used again", |world, _, tokens| {
+            let token = str_of(tokens, "refresh_token");
+            let next = str_of(&json_body(&world.refresh(WEB, &token)), "refresh_token");
+            world.pass(120);
+            world.refresh(WEB, &next);
+            world.pass(120);
+            world.refresh(WEB, &token);
+        }),
+        ("the consent was withdrawn", |world, _, _| {
+            pollster::block_on(world.server.withdraw("ann", WEB)).unwrap();
+        }),
+        ("its client is off", |world, _, _| {
+            world.change(WEB, |client| client.active = false);
+        }),
+    ];
+    for (why, kill) in dead {
+        let world = World::new();
+        let code = world.code(WEB);
+        let tokens = json_body(&world.redeem(WEB, &code));
+        let token = str_of(&tokens, "access_token");
+        assert_eq!(world.introspect(SERVICE, &token)["active"], true);
+        kill(&world, &code, &tokens);
+        assert_eq!(world.introspect(SERVICE, &token), json!({"active": false}), "{why}");
+        assert!(!world.is_alive(&token), "{why}");
+    }
+}
+
+#[test]
+fn answers_are_never_mixed_up_between_tokens_and_callers() {
+    let world = World::new();
+    let token_of = |subject: &str| {
+        let session = grantor::Session::new(subject, format!("of {subject}"), world.server.now());
+        let grantor::Next::Done(response) = world.proceed(&world.ticket(WEB, &[]), Some(session))
+        else {
+            panic!()
+        };
+        let tokens = json_body(&world.redeem(WEB, &parameter(&response, "code").unwrap()));
+        str_of(&tokens, "access_token")
+    };
+    let tokens = [("ann", token_of("ann")), ("bob", token_of("bob"))];
+    std::thread::scope(|threads| {
+        for thread in 0..4 {
+            let (world, tokens) = (&world, &tokens);
+            threads.spawn(move || {
+                for n in 0..500 {
+                    let (subject, token) = &tokens[(n + thread) % 2];
+                    for (caller, knows) in [(WEB, true), (SERVICE, true), (OTHER, false)] {
+                        let request =
+                            world.as_client(caller, "/oauth2/introspect", &[("token", token)]);
+                        let response = world.send(&request);
+                        assert_eq!(response.get("cache-control"), Some("no-store"));
+                        let answer = json_body(&response);
+                        match knows {
+                            true => assert_eq!(answer["sub"], *subject),
+                            false => assert_eq!(answer, json!({"active": false})),
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn an_answer_is_plain_json_whatever_is_asked_for() {
+    let world = World::new();
+    let token = str_of(&world.tokens(WEB), "access_token");
+    let request = world.as_client(WEB, "/oauth2/introspect", &[("token", &token)]);
+    let response = world.send(&request.header("accept", "application/token-introspection+jwt"));
+    assert_eq!((response.status, response.get("content-type")), (200, Some("application/json")));
+    assert_eq!(json_body(&response)["active"], true);
+}

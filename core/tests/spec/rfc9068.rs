@@ -315,3 +315,26 @@ fn mistakes_in_the_settings_are_said_at_start() {
     assert!(Guard::new(&server).resource("https://other.example.com").is_err());
     assert!(Guard::new(&server).resource(API).is_ok());
 }
+
+#[test]
+fn a_service_that_is_called_like_a_person_is_not_the_person_in_another_process_either() {
+    let world = world();
+    let wire = Wire::of(&world);
+    world.change(SERVICE, |client| client.resources = vec![API.into()]);
+    let mut ann = grantor::Client::confidential("ann", "A service called ann", &Secret::new(""));
+    ann.grant_types = vec![grantor::GrantType::ClientCredentials];
+    ann.scope = grantor::Scope::parse("orders:read").unwrap();
+    let secret = block_on(world.server.clients().create(ann)).unwrap().client_secret.unwrap();
+    let request = Request::form("/oauth2/token", &[("grant_type", "client_credentials")])
+        .header("authorization", basic("ann", secret.expose()));
+    let own = str_of(&json_body(&world.send(&request)), "access_token");
+    let by_keys = guard(api(&world, &wire));
+    let by_asking = guard(api(&world, &wire).introspect_as(SERVICE, &world.service_secret));
+    for guard in [by_keys, by_asking] {
+        assert_eq!(answered(&guard, &own).unwrap().subject, None);
+        assert_eq!(
+            answered(&guard, &access_token(&world)).unwrap().subject.as_deref(),
+            Some("ann")
+        );
+    }
+}

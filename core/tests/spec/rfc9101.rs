@@ -231,3 +231,40 @@ fn what_is_repeated_outside_does_not_become_nothing_inside() {
     );
     assert_redirected(&signing.world.send(&grantor::Request::get(&query)), "invalid_request");
 }
+
+#[test]
+fn an_object_without_an_end_is_as_good_as_a_registered_one_and_one_that_lives_for_years_too() {
+    let signing = Signing::new();
+    let now = signing.world.server.now().secs();
+    assert!(signing.object().get("exp").is_none() && signing.object().get("nbf").is_none());
+    // It authorizes nothing: whoever replays it still needs the person, and the verifier of its challenge.
+    for good in [
+        signing.key.sign(&signing.object()),
+        signing.but("exp", json!(now + 10 * 365 * 86_400)),
+        signing.but("nbf", json!(now + 60)),
+        signing.but("exp", json!(now + 1)),
+    ] {
+        assert!(signing.ticket(&signing.send(&good)).len() > 10);
+    }
+    for bad in [
+        signing.but("nbf", json!("now")),
+        signing.but("exp", json!(true)),
+        signing.but("exp", json!([])),
+    ] {
+        assert_redirected(&signing.send(&bad), "invalid_request_object");
+    }
+}
+
+#[test]
+fn a_redirect_uri_or_client_that_stands_twice_outside_is_believed_by_nobody() {
+    let signing = Signing::new();
+    let object = signing.key.sign(&signing.object());
+    for query in [
+        format!("client_id={SPA}&redirect_uri={CALLBACK}&redirect_uri=https://evil.example/cb"),
+        format!("client_id={SPA}&redirect_uri=https://evil.example/cb&redirect_uri={CALLBACK}"),
+        format!("client_id={SPA}&client_id={WEB}&redirect_uri={CALLBACK}"),
+    ] {
+        let url = format!("/oauth2/authorize?{query}&request={object}");
+        assert_page(&signing.world.send(&grantor::Request::get(&url)), "invalid_request");
+    }
+}

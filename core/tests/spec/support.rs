@@ -63,7 +63,9 @@ impl Subjects for People {
     async fn token_claims(&self, _: &str) -> Result<Claims, SubjectError> {
         let claims = json!({
             "org_id": "acme", "sub": "admin", "scope": "everything", "aud": "x", "nbf": 9, "cnf": {},
-            "act": {"sub": "x"}, "nonce": "n", "active": false, "token_type": "x",
+            "act": {"sub": "x"}, "nonce": "n", "active": false, "token_type": "x", "iss": "https://evil.example",
+            "exp": 9_999_999_999_i64, "iat": 0, "jti": "at_x", "azp": "x", "client_id": "client_web", "sid": "x",
+            "acr": "gold", "amr": ["hwk"], "auth_time": 0, "at_hash": "x",
         });
         Ok(claims.as_object().unwrap().clone())
     }

@@ -68,9 +68,11 @@ pub use outbox::{
 };
 use races::together;
 pub use races::{
-    a_call_that_is_given_up_is_done_or_not_done, nothing_is_granted_after_a_revocation_returned,
-    racing_insertions_have_one_winner, racing_redemptions_have_one_winner,
-    racing_refreshes_make_one_write, racing_ring_replacements_have_one_winner,
+    a_call_that_is_given_up_is_done_or_not_done,
+    a_removed_client_stays_removed_whoever_updates_it_meanwhile,
+    nothing_is_granted_after_a_revocation_returned, racing_insertions_have_one_winner,
+    racing_redemptions_have_one_winner, racing_refreshes_make_one_write,
+    racing_ring_replacements_have_one_winner,
 };
 
 /// How to get at a store under test.
@@ -156,6 +158,7 @@ macro_rules! __each_promise {
             racing_refreshes_make_one_write
             racing_insertions_have_one_winner
             racing_ring_replacements_have_one_winner
+            a_removed_client_stays_removed_whoever_updates_it_meanwhile
             nothing_is_granted_after_a_revocation_returned
             a_call_that_is_given_up_is_done_or_not_done
             random_histories_agree_with_the_machine
@@ -218,6 +221,7 @@ fn grant(n: u32) -> Grant {
         client_id: "client_a".into(),
         subject: "ann".into(),
         scope: Scope::parse("openid profile").unwrap(),
+        resources: vec!["https://api.example/v1".into(), "orders".into()],
         claims: ClaimsByName {
             userinfo: BTreeSet::from(["name".to_owned(), "picture".to_owned()]),
             id_token: BTreeSet::from(["email".to_owned()]),
@@ -243,6 +247,7 @@ fn redeem() -> Step {
         client: "client_a".into(),
         redirect_uri: Some("https://rp.example/cb".into()),
         verifier: Some(CodeVerifier::new(VERIFIER)),
+        resources: Vec::new(),
     }
 }
 
@@ -252,6 +257,7 @@ fn refresh(from: u32) -> Step {
         from,
         expires_at: START.plus(Duration::from_secs(80 * 86400)),
         scope: None,
+        resources: Vec::new(),
         rotate: true,
         retry: Duration::from_secs(60),
     }
@@ -297,6 +303,7 @@ pub fn records_come_back_as_they_went_in<B: Backend>() {
         id: id(2),
         subject: "Ünï \"code\" \n '; DROP TABLE grants; --".into(),
         scope: Scope::empty(),
+        resources: Vec::new(),
         claims: ClaimsByName::default(),
         redirect_uri_named: false,
         challenge: None,
@@ -393,7 +400,7 @@ pub fn a_code_is_redeemed_once<B: Backend>() {
     assert!(matches!(apply(&store, 1, redeem(), at(2)), Outcome::Reused(_)));
 }
 
-/// A wrong client, redirect URI or verifier, and an expired code, leave the record as it was and
+/// A wrong client, redirect URI, verifier or resource, and an expired code, leave the record as it was and
 /// the code usable by its owner.
 pub fn a_failed_check_changes_nothing<B: Backend>() {
     let backend = B::empty();
@@ -403,12 +410,20 @@ pub fn a_failed_check_changes_nothing<B: Backend>() {
         client: client.into(),
         redirect_uri: Some(uri.into()),
         verifier: Some(CodeVerifier::new(verifier)),
+        resources: Vec::new(),
+    };
+    let foreign = Step::Redeem {
+        client: "client_a".into(),
+        redirect_uri: Some("https://rp.example/cb".into()),
+        verifier: Some(CodeVerifier::new(VERIFIER)),
+        resources: vec!["orders".into(), "https://api.example".into()],
     };
     let (uri, wrong) = ("https://rp.example/cb", "x".repeat(43));
     for (step, field) in [
         (with("client_b", uri, VERIFIER), Field::Client),
         (with("client_a", "https://rp.example/other", VERIFIER), Field::RedirectUri),
         (with("client_a", uri, &wrong), Field::Verifier),
+        (foreign, Field::Resource),
     ] {
         assert_eq!(apply(&store, 1, step, at(1)), Outcome::Mismatch(field));
     }
@@ -423,7 +438,12 @@ pub fn a_spent_code_with_all_bindings_right_revokes_durably<B: Backend>() {
     let store = backend.open();
     insert(&store, grant(1));
     apply(&store, 1, redeem(), at(1));
-    let stranger = Step::Redeem { client: "client_a".into(), redirect_uri: None, verifier: None };
+    let stranger = Step::Redeem {
+        client: "client_a".into(),
+        redirect_uri: None,
+        verifier: None,
+        resources: Vec::new(),
+    };
     assert_eq!(apply(&store, 1, stranger, at(2)), Outcome::Spent);
     assert_eq!(state(&store, 1), active(1, 1));
     assert!(matches!(apply(&store, 1, redeem(), at(3)), Outcome::Reused(_)));

@@ -95,6 +95,28 @@ pub fn racing_ring_replacements_have_one_winner<B: Backend>() {
     }
 }
 
+/// An update that races with a removal does not bring the client back.
+pub fn a_removed_client_stays_removed_whoever_updates_it_meanwhile<B: Backend>() {
+    let backend = B::empty();
+    let store = backend.open();
+    for n in 0..ROUNDS {
+        let id = format!("client_{n}");
+        assert!(block_on(ClientStore::insert(&store, &issuer(), client(&id))).unwrap());
+        let stored = block_on(ClientStore::find(&store, &issuer(), &id)).unwrap().unwrap();
+        together(3, |thread| match thread {
+            0 => assert!(block_on(store.remove(&issuer(), &id)).unwrap()),
+            _ => {
+                let renamed = Client { client_name: "Renamed".into(), ..(*stored).clone() };
+                let _ = block_on(ClientStore::update(&store, &issuer(), renamed)).unwrap();
+            }
+        });
+        assert!(block_on(ClientStore::find(&store, &issuer(), &id)).unwrap().is_none());
+        let again = Client { client_name: "Again".into(), ..(*stored).clone() };
+        assert!(!block_on(ClientStore::update(&store, &issuer(), again)).unwrap());
+        assert!(block_on(ClientStore::find(&store, &issuer(), &id)).unwrap().is_none());
+    }
+}
+
 /// Whatever races with a revocation: once it has returned, nothing more is granted.
 pub fn nothing_is_granted_after_a_revocation_returned<B: Backend>() {
     let backend = B::empty();
