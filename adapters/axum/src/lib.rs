@@ -29,7 +29,7 @@ mod reply;
 mod routes;
 mod serve;
 
-pub use grantor_tokio::maintain;
+pub use grantor_tokio::{is_overloaded, maintain};
 pub use protect::{Admitted, Bearer, Protect, ProtectService, TokenClaims, protect};
 pub use reply::Reply;
 pub use routes::routes;

@@ -1,5 +1,6 @@
-//! One host, twice: on axum and on actix, each with a server of its own that has the same clock, the same
-//! randomness and the same keys. Whatever is sent to both must be answered alike.
+//! One host, several times: on axum and on actix, with its records in memory, on SQLite and on sled, each with a
+//! server of its own that has the same clock, the same randomness and the same keys. Whatever is sent to all must be
+//! answered alike.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 
 pub mod on_actix;
 pub mod on_axum;
+pub mod storage;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -19,13 +21,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use grantor::store::{KeyStore as _, Memory};
 use grantor::testing::TestEnvironment;
 use grantor::{
     AuthorizationServer, Claims, Client, GrantType, Issuer, MasterKey, Next, Policy, Response,
     Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
+
+use crate::storage::Storage;
 
 pub const ISSUER: &str = "https://id.example.com";
 pub const CALLBACK: &str = "https://rp.example/cb";
@@ -61,23 +64,26 @@ pub struct Host {
     pub clock: TestEnvironment,
     /// The secret of [`WEB`].
     pub secret: Secret,
+    /// What its server is kept on.
+    _storage: Storage,
 }
 
 impl Host {
     fn new(
         name: &'static str,
         issuer: &str,
+        storage: Storage,
         serve: impl FnOnce(TcpListener, AuthorizationServer),
     ) -> Self {
         // Making RSA keys takes longer than all else, and both must sign alike. Rings are sealed for their
         // issuer.
         static RINGS: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
         let issuer = Issuer::new(issuer).unwrap();
-        let build = |memory: Memory, clock: &TestEnvironment| {
+        let build = |storage: &Storage, clock: &TestEnvironment| {
             let mut policy = Policy::default();
             policy.apis = vec![API.into()];
-            let builder = AuthorizationServer::builder(issuer.as_str())
-                .store(memory)
+            let builder = storage
+                .under(AuthorizationServer::builder(issuer.as_str()))
                 .subjects(People)
                 .master_key(MasterKey::from_bytes([7; 32]))
                 .interaction("/login")
@@ -91,14 +97,14 @@ impl Host {
             .unwrap()
             .entry(issuer.to_string())
             .or_insert_with(|| {
-                let memory = Memory::new();
-                build(memory.clone(), &TestEnvironment::new());
-                block_on(memory.load(&issuer)).unwrap().unwrap().sealed
+                let memory = Storage::memory();
+                build(&memory, &TestEnvironment::new());
+                block_on(memory.keys().load(&issuer)).unwrap().unwrap().sealed
             })
             .clone();
-        let (memory, clock) = (Memory::new(), TestEnvironment::new());
-        assert!(block_on(memory.replace(&issuer, ring, 0)).unwrap());
-        let server = build(memory, &clock);
+        let clock = TestEnvironment::new();
+        assert!(block_on(storage.keys().replace(&issuer, ring, 0)).unwrap());
+        let server = build(&storage, &clock);
         let mut spa = Client::public(SPA, "Single-page app");
         spa.first_party = true;
         let mut web = Client::confidential(WEB, "Web app", &Secret::new(""));
@@ -114,17 +120,28 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         serve(listener, server.clone());
-        Self { name, address, server, clock, secret: secrets.remove(0) }
+        Self { name, address, server, clock, secret: secrets.remove(0), _storage: storage }
     }
 
-    /// The host on both adapters.
+    /// The host on both adapters, with its records in memory.
     pub fn both() -> [Self; 2] {
         Self::both_at(ISSUER)
     }
 
     /// The same for another issuer.
     pub fn both_at(issuer: &str) -> [Self; 2] {
-        [Self::new("axum", issuer, on_axum::serve), Self::new("actix", issuer, on_actix::serve)]
+        [
+            Self::new("axum", issuer, Storage::memory(), on_axum::serve),
+            Self::new("actix", issuer, Storage::memory(), on_actix::serve),
+        ]
+    }
+
+    /// The host on both adapters and on every store.
+    pub fn all() -> [Self; 4] {
+        let [axum, actix] = Self::both();
+        let on_sqlite = Self::new("axum on SQLite", ISSUER, Storage::sqlite(), on_axum::serve);
+        let on_sled = Self::new("actix on sled", ISSUER, Storage::sled(), on_actix::serve);
+        [axum, actix, on_sqlite, on_sled]
     }
 }
 

@@ -37,17 +37,34 @@ impl Answer {
 /// Sends these bytes and reads until the server closes the connection. `None` when it closed without an
 /// answer; it must do either within ten seconds.
 pub fn send(to: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    parse(&exchange(to, bytes, false))
+}
+
+/// All that comes back for these bytes, after which the client says no more: of one answer or of many.
+pub fn everything(to: SocketAddr, bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&exchange(to, bytes, true)).into_owned()
+}
+
+/// The answer to these bytes, whole or not, after which the client says no more.
+pub fn send_and_leave(to: SocketAddr, bytes: &[u8]) -> Option<Answer> {
+    parse(&exchange(to, bytes, true))
+}
+
+fn exchange(to: SocketAddr, bytes: &[u8], is_all: bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // A server that refuses early may close while we write.
     let _ = stream.write_all(bytes);
+    if is_all {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    }
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
     if let Err(error) = read {
         let is_reset = error.kind() == std::io::ErrorKind::ConnectionReset;
         assert!(is_reset, "{error} after {:?}", String::from_utf8_lossy(&answer));
     }
-    parse(&answer)
+    answer
 }
 
 /// Set by the frameworks, each in its way: how the bytes travel, not what they say.
@@ -55,7 +72,7 @@ const OF_THE_FRAMEWORK: [&str; 4] = ["date", "connection", "content-length", "tr
 
 fn parse(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).unwrap();
+    let head = std::str::from_utf8(&answer[..end]).expect("a head is text");
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
     let all: Vec<(String, String)> = lines

@@ -1,12 +1,16 @@
 //! What the adapters of [Grantor](grantor) share on tokio. A host uses `grantor-axum` or
 //! `grantor-actix`; an adapter for another framework begins here.
 
+mod load;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use grantor::{AuthorizationServer, Failure, Request, Response};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
+
+use load::LOAD;
 
 /// How long a client may take to send a request's headers, to stay idle between requests, and to agree on
 /// TLS. The frameworks would wait for ever.
@@ -23,11 +27,20 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 ///
 /// The engine works in a task of its own: a client that hangs up cannot tear a redemption in two, and a
 /// panic in a hook of the host becomes an answer instead of a closed socket.
+///
+/// While there is more to do than can be done, new requests are answered 503 at once, with `Retry-After`, before their
+/// body is read: 1,024 are worked on at the same time in a process, and none is begun while the runtime stays more than 250
+/// milliseconds late (as far as [`maintain`] runs in it, which looks). Revocations, keys and metadata are always
+/// answered.
 pub async fn answer<E>(
     server: &AuthorizationServer,
     mut request: Request,
     body: impl Future<Output = Result<Vec<u8>, E>>,
 ) -> Response {
+    let Some(_place) = LOAD.place(&request.path) else {
+        hold_refusal().await;
+        return server.failed(&request, Failure::Overloaded).await;
+    };
     match tokio::time::timeout(BODY_DEADLINE, body).await {
         Ok(Ok(body)) => request.body = body,
         Ok(Err(_)) => return server.failed(&request, Failure::TooLarge).await,
@@ -44,6 +57,28 @@ pub async fn answer<E>(
     }
 }
 
+/// For how long a refusal is held.
+const HELD: Duration = Duration::from_millis(250);
+
+/// Waits before a refusal is sent: whoever comes again at once, without a look at `Retry-After`, comes less often, and
+/// what their next refusals would cost is done for others.
+pub async fn hold_refusal() {
+    tokio::time::sleep(HELD).await;
+}
+
+/// Whether a request to an endpoint of the engine is refused now, before anything else is done for it. What refuses by
+/// this has refused: it is counted.
+#[must_use]
+pub fn refuses(path: &str) -> bool {
+    LOAD.place(path).is_none()
+}
+
+/// Whether a new request should be refused (503), for routes of the host's own: there is more to do than can be done.
+#[must_use]
+pub fn is_overloaded() -> bool {
+    LOAD.is_full()
+}
+
 /// Rotates keys and purges ended grants whenever the server says that it is due. It never returns: run
 /// it beside the host, and drop it with the host.
 ///
@@ -53,6 +88,7 @@ pub async fn maintain(server: AuthorizationServer) {
     // Dropped with this future.
     let mut beside = JoinSet::new();
     beside.spawn(deliver(server.clone()));
+    beside.spawn(LOAD.watch());
     keep(server).await;
 }
 

@@ -1,0 +1,211 @@
+//! When there is more to do than can be done: new requests are refused at once, so that what was begun comes to its end.
+//!
+//! Two signs are looked at: how many requests are being worked on, and how late the runtime is with what it has to do.
+//! The second is what a processor shows that has too much work; a queue that nobody bounds would answer those only who
+//! have gone away long ago.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How many requests are worked on at the same time in this process.
+const IN_FLIGHT: usize = 1024;
+/// How late the runtime may be.
+const LATE: Duration = Duration::from_millis(250);
+/// How many looks in a row must find it late before anybody is refused: a machine that does something else for a moment
+/// has not too much to do.
+const STRAINED_AFTER: u32 = 5;
+/// How many must not, before a single one is a moment again.
+const EASED_AFTER: u32 = 50;
+/// How often it is looked at, while requests come.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// After how long without a request nobody looks any more.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often the operator is told.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What a process has to do. There is one processor for all servers of a process, so there is one of these.
+pub(crate) struct Load {
+    in_flight: AtomicUsize,
+    is_late: AtomicBool,
+    shed: AtomicU64,
+    has_work: Notify,
+    worked: AtomicBool,
+}
+
+pub(crate) static LOAD: Load = Load {
+    in_flight: AtomicUsize::new(0),
+    is_late: AtomicBool::new(false),
+    shed: AtomicU64::new(0),
+    has_work: Notify::const_new(),
+    worked: AtomicBool::new(false),
+};
+
+/// The place of a request that is worked on.
+pub(crate) struct Place(&'static Load);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Load {
+    /// A place for a request; none when there is too much to do. What relieves the server, or what others need to go on
+    /// without it, always has one: revocations, keys, metadata.
+    pub(crate) fn place(&'static self, path: &str) -> Option<Place> {
+        if !self.worked.swap(true, Ordering::Relaxed) {
+            self.has_work.notify_one();
+        }
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let place = Place(self);
+        if is_needed(path) || before < IN_FLIGHT && !self.is_late.load(Ordering::Relaxed) {
+            return Some(place);
+        }
+        self.shed.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Whether nothing new should be begun.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT || self.is_late.load(Ordering::Relaxed)
+    }
+
+    /// Looks how late the runtime is, for as long as it is polled.
+    pub(crate) async fn watch(&self) {
+        // Whoever stops looking must not leave the last word.
+        let _reset = Reset(self);
+        let mut told = Instant::now();
+        let mut strain = Strain::default();
+        loop {
+            self.has_work.notified().await;
+            let mut quiet_since = Instant::now();
+            while quiet_since.elapsed() < QUIET {
+                let due = Instant::now() + LOOK_EVERY;
+                tokio::time::sleep_until(due).await;
+                self.is_late.store(strain.look(due.elapsed() > LATE), Ordering::Relaxed);
+                if self.worked.swap(false, Ordering::Relaxed) {
+                    quiet_since = Instant::now();
+                }
+                if told.elapsed() >= TELL_EVERY {
+                    told = Instant::now();
+                    self.tell();
+                }
+            }
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        let shed = self.shed.swap(0, Ordering::Relaxed);
+        if shed > 0 {
+            tracing::warn!(shed, "there is too much to do: requests were asked to come again");
+        }
+    }
+}
+
+/// Whether being late has lasted, or was a moment.
+#[derive(Default)]
+struct Strain {
+    is_strained: bool,
+    /// How many looks in a row have said otherwise.
+    against: u32,
+}
+
+impl Strain {
+    /// Whether to refuse, after this look.
+    fn look(&mut self, is_late: bool) -> bool {
+        self.against = if is_late == self.is_strained { 0 } else { self.against + 1 };
+        let enough = if self.is_strained { EASED_AFTER } else { STRAINED_AFTER };
+        if self.against >= enough {
+            (self.is_strained, self.against) = (!self.is_strained, 0);
+        }
+        self.is_strained && is_late
+    }
+}
+
+struct Reset<'a>(&'a Load);
+
+impl Drop for Reset<'_> {
+    fn drop(&mut self) {
+        self.0.is_late.store(false, Ordering::Relaxed);
+    }
+}
+
+fn is_needed(path: &str) -> bool {
+    path.ends_with("/oauth2/revoke")
+        || path.ends_with("/oauth2/jwks.json")
+        || path.contains("/.well-known/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load() -> &'static Load {
+        Box::leak(Box::new(Load {
+            in_flight: AtomicUsize::new(0),
+            is_late: AtomicBool::new(false),
+            shed: AtomicU64::new(0),
+            has_work: Notify::const_new(),
+            worked: AtomicBool::new(false),
+        }))
+    }
+
+    #[test]
+    fn beyond_the_places_only_what_is_needed_has_one() {
+        let load = load();
+        let places: Vec<_> = (0..IN_FLIGHT).map(|_| load.place("/oauth2/token").unwrap()).collect();
+        assert!(load.place("/oauth2/token").is_none());
+        for needed in ["/oauth2/revoke", "/oauth2/jwks.json", "/t/.well-known/openid-configuration"]
+        {
+            assert!(load.place(needed).is_some(), "{needed}");
+        }
+        drop(places);
+        assert!(load.place("/oauth2/token").is_some());
+        assert_eq!(load.in_flight.load(Ordering::Relaxed), 0, "every place was given back");
+        assert_eq!(load.shed.load(Ordering::Relaxed), 1);
+    }
+
+    /// The time passes in one step, as when nobody gets to anything.
+    async fn be_late(load: &'static Load, times: u32) {
+        for _ in 0..times {
+            drop(load.place("/oauth2/revoke"));
+            tokio::time::advance(LATE + 2 * LOOK_EVERY).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_stays_late_refuses_until_it_is_not_any_more() {
+        let load = load();
+        let watching = tokio::spawn(load.watch());
+        tokio::task::yield_now().await;
+        drop(load.place("/oauth2/token"));
+        tokio::time::sleep(2 * LOOK_EVERY).await;
+        assert!(!load.is_full());
+        be_late(load, STRAINED_AFTER - 1).await;
+        assert!(!load.is_full(), "a moment is nothing");
+        be_late(load, 1).await;
+        assert!(load.is_full() && load.place("/oauth2/token").is_none());
+        assert!(load.place("/oauth2/revoke").is_some());
+        tokio::time::sleep(2 * LOOK_EVERY).await;
+        assert!(!load.is_full() && load.place("/oauth2/token").is_some());
+        // So soon afterwards once is enough.
+        be_late(load, 1).await;
+        assert!(load.is_full());
+        for _ in 0..=EASED_AFTER {
+            tokio::time::sleep(LOOK_EVERY).await;
+            drop(load.place("/oauth2/token"));
+        }
+        be_late(load, 1).await;
+        assert!(!load.is_full());
+        // Who stops looking leaves no last word.
+        be_late(load, STRAINED_AFTER).await;
+        assert!(load.is_full());
+        watching.abort();
+        assert!(watching.await.is_err() && !load.is_full());
+    }
+}
