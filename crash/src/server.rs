@@ -101,6 +101,10 @@ impl Server {
             .env("GRANTOR_SCOPES", "[\"jobs:run\"]")
             .env("GRANTOR_LIFETIMES__SESSION", "864000")
             .env("GRANTOR_LIFETIMES__SESSION_IDLE", "864000")
+            // All its clients have one address.
+            .env("GRANTOR_LIMITS__ADDRESS", "1000")
+            .env("GRANTOR_LIMITS__CLIENT", "1000")
+            .env("GRANTOR_LIMITS__ADMINISTRATOR", "1000")
             .env("GRANTOR_LOG__LEVEL", "warn")
             .stdout(Stdio::piped())
             .stderr(log);

@@ -117,11 +117,15 @@ for (const adapter of ['axum', 'actix']) {
     const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token);
     assert.notEqual(refreshed.refresh_token, tokens.refresh_token);
 
-    // The shop itself knows the person too, and asks nothing a second time.
+    // The shop itself knows the person too, and asks for no password a second time; for the consent it does, for whoever
+    // has no secret and is answered on the person's own machine could be anybody there.
     await page.goto(shop.issuer);
     assert.match(await page.textContent('main'), /Hello Ann Example!.*A lamp/s);
     await page.goto(String(url));
+    await page.waitForURL((at) => at.pathname === '/connect');
+    await page.click('text=Allow');
     await page.waitForURL((at) => at.href.startsWith(app.callback));
+    assert.ok(new URL(page.url()).searchParams.get('code'));
     // Whoever refuses goes back with that answer.
     await page.goto(`${url}&prompt=consent`);
     await page.click('text=Refuse');

@@ -9,10 +9,11 @@ use serde::Deserialize;
 
 use crate::administration::users::end_everything;
 use crate::app::App;
+use crate::audit::audit;
 use crate::authenticate::{Refused, authenticate, check_password};
 use crate::error::StoreFailed;
 use crate::origin::{Peer, is_foreign_form};
-use crate::pages::{AccountView, ConsentView, render, scopes_in_words};
+use crate::pages::{AccountView, ConsentView, own_page, render, scopes_in_words};
 use crate::passwords::check_new;
 use crate::places::{in_words, places};
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
@@ -49,7 +50,7 @@ async fn page(app: &App, me: &SignedIn, problem: Option<&str>) -> Result<Reply, 
     let csrf = me.csrf_token("account");
     let (user, csrf) = (&me.user, &csrf);
     let page = AccountView { user, csrf, problem, sessions, consents };
-    Ok(Reply::page(render(&page)))
+    Ok(own_page(render(&page)))
 }
 
 #[derive(Deserialize)]
@@ -113,7 +114,7 @@ async fn change_password(
         return not_changed(app, me, &why.to_string()).await;
     }
     // The same limits as for signing in: an open browser is no place to guess in.
-    match check_password(app, email, current, peer).await {
+    match check_password(app, email, current, peer, headers).await {
         Ok(_) => {}
         Err(Refused::Wrong) => return not_changed(app, me, "The current password is wrong.").await,
         Err(Refused::TooOften(_)) => {
@@ -127,6 +128,7 @@ async fn change_password(
     if let Err(error) = replace_password(app, email, new).await {
         return unavailable(&error).into_response();
     }
+    audit!("password.changed", subject = me.user.id, "a person has changed their password");
     match authenticate(app, email, new, peer, headers).await {
         Ok(session) => {
             let reply = Reply::from(grantor::Response::see_other("/account"));

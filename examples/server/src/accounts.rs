@@ -55,6 +55,15 @@ CREATE INDEX sessions_by_end ON sessions (expires_at);
 -- By which name the engine knows a session, when it goes on under a new cookie.
 ALTER TABLE sessions ADD COLUMN engine_id TEXT;
 ",
+        "
+-- Browsers in which a person has signed in before, by a hash of their cookie.
+CREATE TABLE devices (
+    id      BLOB PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_by_user ON devices (user_id, seen_at);
+",
     ],
 };
 
@@ -303,11 +312,28 @@ impl Accounts {
                 let sql = "UPDATE users SET is_disabled = ?2, password = ?3, valid_from = ?4
                            WHERE id = ?1";
                 let is_disabled = disable.unwrap_or(user.is_disabled);
+                if password.is_some() {
+                    // Whoever knew the old password may have signed in, and is not known any more.
+                    let sql = "DELETE FROM devices WHERE user_id = ?1";
+                    connection.execute(sql, [&user.id])?;
+                }
                 let password = password.unwrap_or(user.password);
                 let row = params![user.id, is_disabled, password, valid_from.millis()];
                 connection.execute(sql, row)?;
                 connection.execute("DELETE FROM sessions WHERE user_id = ?1", [&user.id])?;
                 Ok(Some(user.id))
+            })
+            .await
+    }
+
+    /// Keeps a password under another hash of it, unless it was replaced meanwhile.
+    pub(crate) async fn rehash(&self, user: &User, hash: String) -> Result<(), StoreFailed> {
+        let (id, old) = (user.id.clone(), user.password.clone());
+        self.0
+            .write(move |connection| {
+                let sql = "UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2";
+                connection.execute(sql, [id, old, hash])?;
+                Ok(())
             })
             .await
     }
@@ -404,7 +430,7 @@ pub(crate) fn is_email(text: &str) -> bool {
 
 /// One spelling for an address, so that one account has one. Not the whole of Unicode: an address
 /// with letters beyond ASCII is compared as it was written.
-fn canonical(email: &str) -> String {
+pub(crate) fn canonical(email: &str) -> String {
     email.trim().to_ascii_lowercase()
 }
 

@@ -16,14 +16,15 @@ use url::Url;
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::limits::LoginLimit;
+use crate::devices::Devices;
+use crate::limits::{LoginLimit, PageLimit};
 use crate::observe::{self, StrictTransport};
 use crate::passwords::Passwords;
 use crate::proxy::{self, TrustedProxies};
 use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::trusted::TrustedOrigins;
-use crate::{account, api, console, demo, pages, replies, sign_in, sign_out};
+use crate::{account, api, busy, console, demo, pages, replies, sign_in, sign_out};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) passwords: Passwords,
     pub(crate) logins: Arc<LoginLimit>,
+    pub(crate) pages: Arc<PageLimit>,
+    pub(crate) devices: Devices,
     /// A login page elsewhere.
     pub(crate) login_ui: Option<Arc<Url>>,
     pub(crate) trusted: TrustedOrigins,
@@ -54,6 +57,8 @@ impl App {
         let secure = server.issuer().is_https();
         let sessions = Sessions::new(accounts.clone(), &config.lifetimes, secure);
         let (passwords, logins) = (Passwords::new(), Arc::new(LoginLimit::new()));
+        let pages = Arc::new(PageLimit::new(&config.limits));
+        let devices = Devices::new(accounts.clone(), secure);
         let login_ui =
             config.login_ui.as_deref().and_then(|url| Url::parse(url).ok()).map(Arc::new);
         let trusted = config.trusted();
@@ -65,6 +70,8 @@ impl App {
             sessions,
             passwords,
             logins,
+            pages,
+            devices,
             login_ui,
             trusted,
             logos: config.logos,
@@ -99,6 +106,7 @@ impl App {
             .nest("/v1", api::router(&self.trusted))
             .merge(grantor_axum::routes(&self.server))
             .fallback(api::nothing_here)
+            .layer(from_fn_with_state(self.clone(), busy::not_too_often))
             .with_state(self)
             .layer(CatchPanicLayer::custom(|_| api::crashed()))
             .layer(from_fn_with_state(strict_transport, observe::observe))
@@ -113,7 +121,7 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Reply {
             let user = session.as_ref().map(|session| &session.user);
             let issuer = app.server.issuer().as_str();
             let has_demo = matches!(app.accounts.setting("demo").await, Ok(Some(_)));
-            Reply::page(pages::render(&pages::Home { issuer, user, csrf: &csrf, has_demo }))
+            pages::own_page(pages::render(&pages::Home { issuer, user, csrf: &csrf, has_demo }))
         }
         Err(error) => replies::unavailable(&error),
     }

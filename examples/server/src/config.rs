@@ -13,6 +13,7 @@ use grantor_fetch::Fetcher;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fatal;
+use crate::limits::Limits;
 use crate::proxy::network;
 use crate::registration;
 use crate::session::BY_PASSWORD;
@@ -84,6 +85,8 @@ pub(crate) struct Config {
     /// Which applications may register themselves.
     pub(crate) registration: registration::Settings,
     pub(crate) lifetimes: Lifetimes,
+    /// How often somebody may come.
+    pub(crate) limits: Limits,
     pub(crate) log: Log,
     /// Where to answer Prometheus; nowhere when not set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +136,10 @@ pub(crate) struct Log {
     pub(crate) level: String,
     /// `text` or `json`.
     pub(crate) format: LogFormat,
+    /// A file to which the events of the audit are appended, one line of JSON each; the log alone has them when not
+    /// set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,7 +199,8 @@ impl Default for Config {
                 session_idle: 1800,
                 keys: 30 * 86_400,
             },
-            log: Log { level: "info".into(), format: LogFormat::Text },
+            limits: Limits::default(),
+            log: Log { level: "info".into(), format: LogFormat::Text, audit: None },
             metrics: None,
             otlp: None,
         }
@@ -296,7 +304,7 @@ impl Config {
             let text = format!("trusted_proxies: {text:?} is no address and no network");
             return fail(format!("{text}: write 10.0.0.1 or 10.0.0.0/8"));
         }
-        if let Err(why) = self.registration.check() {
+        if let Err(why) = self.registration.check().and_then(|()| self.limits.check()) {
             return fail(why);
         }
         if let Some(text) = self.outgoing.allow.iter().find(|text| network(text).is_none()) {
@@ -565,6 +573,8 @@ mod tests {
             "[lifetimes]\ncode = 601",
             "[lifetimes]\nretry_window = 601",
             "[lifetimes]\nkeys = 600",
+            "[limits]\naddress = 0",
+            "[limits]\nclient = 1001",
             "scopes = [\"a b\"]",
             "apis = [\"not a uri\"]",
             "[log]\nlevel = \"loud\"",

@@ -1,8 +1,9 @@
 //! The engine's events as log lines and counters. They carry identifiers only.
 
 use grantor::{Event, Events};
-use tracing::{info, warn};
+use tracing::{error, warn};
 
+use crate::audit::{TARGET, audit};
 use crate::metrics;
 
 /// Logs every event.
@@ -13,50 +14,77 @@ impl Events for Logged {
         count(event);
         match event {
             Event::ReuseDetected { grant, client_id, subject, code } => {
-                let what = if *code { "authorization code" } else { "refresh token" };
-                warn!(%grant, client_id, subject, what, "a spent credential came back: grant revoked");
+                let (name, what) = match code {
+                    true => ("code.replayed", "authorization code"),
+                    false => ("refresh.reused", "refresh token"),
+                };
+                warn!(
+                    target: TARGET,
+                    event = name, %grant, client_id, subject, what, "a spent credential came back: grant revoked"
+                );
             }
             Event::Refused { endpoint, client_id, reason } => {
-                info!(endpoint, client_id, reason, "refused");
+                audit!("request.refused", endpoint, client_id, reason, "refused");
             }
             Event::MaintenanceFailed { reason } => {
-                tracing::error!(reason, "maintenance failed and is tried again");
+                error!(target: TARGET, event = "storage.error", reason, "maintenance failed and is tried again");
             }
             Event::DeliveryFailed { reason } => {
-                tracing::error!(reason, "applications wait to be told of a sign-out");
+                error!(target: TARGET, event = "storage.error", reason, "applications wait to be told of a sign-out");
             }
             Event::LogoutUndelivered { client_id, attempts, is_last, reason } => {
                 warn!(
-                    client_id,
-                    attempts, is_last, reason, "an application was not told of a sign-out"
+                    target: TARGET,
+                    event = "logout.undelivered",
+                    client_id, attempts, is_last, reason, "an application was not told of a sign-out"
                 );
             }
             Event::Approved { grant, client_id, subject } => {
-                info!(%grant, client_id, subject, "approved");
+                audit!("consent.granted", %grant, client_id, subject, "approved");
             }
-            Event::CodeRedeemed { grant, client_id } => info!(%grant, client_id, "code redeemed"),
+            Event::CodeRedeemed { grant, client_id } => {
+                audit!("code.redeemed", %grant, client_id, "code redeemed");
+            }
             Event::Refreshed { grant, client_id, repeated } => {
-                info!(%grant, client_id, repeated, "refreshed");
+                audit!("token.refreshed", %grant, client_id, repeated, "refreshed");
             }
             Event::ConsentWithdrawn { client_id, subject } => {
-                info!(client_id, subject, "consent withdrawn");
+                audit!("consent.withdrawn", client_id, subject, "consent withdrawn");
             }
-            Event::KeysReplaced => warn!("all keys were replaced"),
+            Event::KeysReplaced => {
+                warn!(target: TARGET, event = "key.emergency", "all keys were replaced");
+            }
             Event::DeniedByPolicy { client_id, subject } => {
-                info!(client_id, subject, "refused by the policy");
+                audit!("consent.refused", client_id, subject, "refused by the policy");
             }
-            Event::DeniedByUser { client_id } => info!(client_id, "refused by the person"),
+            Event::DeniedByUser { client_id } => {
+                audit!("consent.denied", client_id, "refused by the person");
+            }
             Event::ClientCredentialsIssued { client_id } => {
-                info!(client_id, "token issued to a client on its own behalf");
+                audit!("token.issued", client_id, "token issued to a client on its own behalf");
             }
-            Event::TokenRevoked { grant, client_id } => info!(%grant, client_id, "token revoked"),
-            Event::ClientCreated { client_id } => info!(client_id, "client created"),
-            Event::ClientUpdated { client_id } => info!(client_id, "client updated"),
-            Event::ClientSecretRotated { client_id } => info!(client_id, "client secret rotated"),
-            Event::ClientRevoked { client_id } => info!(client_id, "client revoked"),
-            Event::ClientRemoved { client_id } => info!(client_id, "client removed"),
-            Event::KeysRotated { active_from } => info!(active_from, "keys published"),
-            other => info!(event = ?other, "event"),
+            Event::TokenRevoked { grant, client_id } => {
+                audit!("token.revoked", %grant, client_id, "token revoked");
+            }
+            Event::ClientCreated { client_id } => {
+                audit!("client.created", client_id, "client created");
+            }
+            Event::ClientUpdated { client_id } => {
+                audit!("client.updated", client_id, "client updated");
+            }
+            Event::ClientSecretRotated { client_id } => {
+                audit!("client.secret_rotated", client_id, "client secret rotated");
+            }
+            Event::ClientRevoked { client_id } => {
+                audit!("client.disabled", client_id, "client revoked");
+            }
+            Event::ClientRemoved { client_id } => {
+                audit!("client.deleted", client_id, "client removed");
+            }
+            Event::KeysRotated { active_from } => {
+                audit!("key.created", active_from = ?active_from, "keys published");
+            }
+            other => audit!("other", what = ?other, "event"),
         }
     }
 }

@@ -88,3 +88,8 @@ pub(crate) fn refused(endpoint: &str) {
 pub(crate) fn login(outcome: &'static str) {
     counter!("grantor_logins_total", "outcome" => outcome).increment(1);
 }
+
+/// An address was asked to wait.
+pub(crate) fn limited() {
+    counter!("grantor_limited_total").increment(1);
+}

@@ -39,7 +39,15 @@ pub(crate) async fn observe(
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|peer| field::display(peer.0.ip()));
     let path = request.uri().path();
-    let span = info_span!("request", id, %method, path, peer, status = field::Empty);
+    let span = info_span!(
+        "request",
+        id,
+        %method,
+        path,
+        peer,
+        status = field::Empty,
+        actor = field::Empty
+    );
     let mut response = async {
         let response = next.run(request).await;
         let status = response.status().as_u16();

@@ -118,14 +118,21 @@ impl<'a> ClientView<'a> {
         }
     }
 
-    /// A page that shows this client.
-    pub(crate) fn page(&self, html: String) -> Reply {
+    /// A page that shows this client, whose forms lead back to it.
+    pub(crate) fn page(&self, html: String, targets: &[String]) -> Reply {
         let page = grantor::Response::page(html);
+        let page = page.with_forms_to(targets.iter().map(String::as_str));
         Reply::from(match self.logo_uri {
             Some(logo) => page.with_image(logo),
             None => page,
         })
     }
+}
+
+/// A page of this server's own, whose forms lead nowhere else. Nothing that it opens may reach back to it.
+pub(crate) fn own_page(html: String) -> Reply {
+    let page = grantor::Response::page(html).with_forms_to(std::iter::empty());
+    Reply::from(page.header("cross-origin-opener-policy", "same-origin"))
 }
 
 /// A scope in words.

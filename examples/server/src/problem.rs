@@ -79,6 +79,14 @@ impl Problem {
 }
 
 impl Problem {
+    /// There is too much to do.
+    pub(crate) fn busy() -> Self {
+        let text = "The server has too much to do. Try again.";
+        let mut problem = Self::new(503, "Service unavailable", text);
+        problem.retry_after = Some(1);
+        problem
+    }
+
     /// Too many tries.
     pub(crate) fn too_often(wait: Duration) -> Self {
         let mut problem =

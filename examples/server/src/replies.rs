@@ -28,7 +28,8 @@ pub(crate) fn with_session(
     // By which applications notice it in the browser.
     let shared = app.server.browser_state_cookie(session.map(SignedIn::to_engine).as_ref());
     let mut response = answer.into_response();
-    for cookie in [Some(own), shared].into_iter().flatten() {
+    let device = session.and_then(|session| session.device.clone());
+    for cookie in [Some(own), device, shared].into_iter().flatten() {
         let headers = response.headers_mut();
         let is_there = headers.get_all(SET_COOKIE).iter().any(|have| *have == cookie);
         if let (false, Ok(cookie)) = (is_there, HeaderValue::from_str(&cookie)) {
@@ -40,17 +41,17 @@ pub(crate) fn with_session(
 
 pub(crate) fn malformed() -> Reply {
     let text = "The form was incomplete. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text)).status(400)
+    pages::own_page(pages::failure("invalid_request", text)).status(400)
 }
 
 pub(crate) fn foreign_form() -> Reply {
     let text =
         "This form does not belong to your session. Go back to the application and start again.";
-    Reply::page(pages::failure("invalid_request", text)).status(403)
+    pages::own_page(pages::failure("invalid_request", text)).status(403)
 }
 
 pub(crate) fn unavailable(error: &StoreFailed) -> Reply {
     tracing::error!(%error, "a page could not be shown");
     let text = "The server cannot answer right now. Try again in a moment.";
-    Reply::page(pages::failure("temporarily_unavailable", text)).status(503)
+    pages::own_page(pages::failure("temporarily_unavailable", text)).status(503)
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::accounts::{Accounts, User};
+use crate::audit::audit;
 use crate::config::Lifetimes;
 use crate::error::StoreFailed;
 use crate::origin::Peer;
@@ -66,6 +67,8 @@ pub(crate) struct SignedIn {
     /// session are still those.
     engine_id: String,
     token: Secret,
+    /// The cookie by which its browser is known from now on, when it was not.
+    pub(crate) device: Option<String>,
 }
 
 impl Sessions {
@@ -115,7 +118,7 @@ impl Sessions {
                 Ok::<_, StoreFailed>(())
             })
             .await?;
-        Ok(SignedIn { user, auth_time: now, expires_at, engine_id, token })
+        Ok(SignedIn { user, auth_time: now, expires_at, engine_id, token, device: None })
     }
 
     /// The session of a request, if it has one that lives.
@@ -175,7 +178,8 @@ impl Sessions {
         };
         let engine_id = kept.unwrap_or_else(|| engine_id(&id));
         let user = self.accounts.user_by_id(&user_id).await?;
-        let session = |user| SignedIn { user, auth_time, expires_at, engine_id, token };
+        let session =
+            |user| SignedIn { user, auth_time, expires_at, engine_id, token, device: None };
         Ok(user.map(|user| (session(user), last_seen)))
     }
 
@@ -342,7 +346,10 @@ fn cookie(headers: &HeaderMap) -> Option<Secret> {
     match (found.next(), found.next()) {
         (Some(token), None) => Some(token),
         (Some(_), Some(_)) => {
-            tracing::warn!("a request came with two session cookies, and counts as nobody's");
+            audit!(
+                "session.cookie_conflict",
+                "a request came with two session cookies, and counts as nobody's"
+            );
             None
         }
         (None, _) => None,
@@ -352,12 +359,20 @@ fn cookie(headers: &HeaderMap) -> Option<Secret> {
 /// The session tokens of a request. Cookies of others, whatever bytes they have, are passed over: a sibling domain can
 /// set some that come along.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
+    cookies_named(headers, COOKIE_NAME)
+}
+
+/// The values of the cookies of a name.
+pub(crate) fn cookies_named<'a>(
+    headers: &'a HeaderMap,
+    wanted: &'a str,
+) -> impl Iterator<Item = Secret> + 'a {
     headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
-        .filter(|(name, value)| *name == COOKIE_NAME && (1..=128).contains(&value.len()))
+        .filter(move |(name, value)| *name == wanted && (1..=128).contains(&value.len()))
         .map(|(_, value)| Secret::new(value))
 }
 

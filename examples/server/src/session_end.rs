@@ -5,6 +5,7 @@ use grantor::{Session, SignedOut};
 
 use crate::accounts::User;
 use crate::app::App;
+use crate::audit::audit;
 use crate::error::StoreFailed;
 use crate::session::SignedIn;
 
@@ -23,6 +24,7 @@ pub(crate) async fn end_all(app: &App, sessions: Vec<SignedIn>) -> Result<Signed
             let of_engine = session.to_engine();
             signed_out.frames.extend(tell(&app, Some(&of_engine)).await?.frames);
             app.sessions.end(&session).await?;
+            audit!("session.ended", subject = session.user.id, "a session has ended");
             // What was approved in between.
             signed_out.frames.extend(tell(&app, Some(&of_engine)).await?.frames);
         }
@@ -36,6 +38,14 @@ pub(crate) async fn end_one(app: &App, user: &User, id: &str) -> Result<bool, St
     let session = app.sessions.one(user, id).await?;
     tell(app, session.as_ref()).await?;
     let ended = app.sessions.end_one(user, id).await?;
+    if ended {
+        audit!(
+            "session.revoked",
+            subject = user.id,
+            session = id,
+            "a session was ended from elsewhere"
+        );
+    }
     tell(app, session.as_ref()).await?;
     Ok(ended)
 }

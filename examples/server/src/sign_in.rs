@@ -12,7 +12,7 @@ use url::Url;
 use crate::app::App;
 use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign_form};
-use crate::pages::{ClientView, Consent, Login, render, scopes_in_words};
+use crate::pages::{ClientView, Consent, Login, own_page, render, scopes_in_words};
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
 
@@ -261,7 +261,7 @@ async fn go_on(app: &App, ticket: &str, session: Option<SignedIn>, step: Step) -
                     destination: &consent.destination(),
                     scopes: scopes_in_words(consent.scope()),
                 };
-                client.page(render(&page))
+                client.page(render(&page), &consent.form_targets())
             }
             _ => to_page("/consent", &consent.ticket()),
         },
@@ -324,13 +324,13 @@ impl Waiting {
             problem,
             notice: notice.filter(|_| problem.is_none()),
         };
-        client.page(render(&page))
+        client.page(render(&page), &self.pending.form_targets())
     }
 }
 
 fn own_login_page(to: Wanted, username: &str, problem: Option<&str>) -> Reply {
     let page = Login { ticket: "", to: to.as_str(), client: None, username, problem, notice: None };
-    Reply::page(render(&page))
+    own_page(render(&page))
 }
 
 fn to_page(path: &str, ticket: &str) -> Reply {

@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use grantor::{Logout, SignedOut};
 use grantor_axum::Reply;
@@ -87,7 +87,9 @@ fn confirmation(session: &SignedIn, logout: Option<&Logout>) -> Reply {
         client: logout.and_then(Logout::client).map(|client| ClientView::new(client, &[], false)),
         user: &session.user,
     };
-    Reply::page(render(&page))
+    let targets = logout.map(Logout::form_targets).unwrap_or_default();
+    let page = grantor::Response::page(render(&page));
+    Reply::from(page.with_forms_to(targets.iter().map(String::as_str)))
 }
 
 /// Ends the session and sends the person on.
@@ -105,5 +107,9 @@ async fn end(app: &App, headers: &HeaderMap, logout: Option<Logout>) -> Response
             Reply::from(page.with_frames(frames.iter().map(String::as_str)))
         }
     };
-    with_session(app, reply, None)
+    let mut response = with_session(app, reply, None);
+    // What the browser keeps to go back to without asking.
+    let forget = HeaderValue::from_static("\"cache\"");
+    response.headers_mut().insert(HeaderName::from_static("clear-site-data"), forget);
+    response
 }

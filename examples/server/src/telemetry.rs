@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::audit;
 use crate::config::{Config, LogFormat};
 use crate::error::Fatal;
 
@@ -33,8 +34,16 @@ pub(crate) fn start(config: &Config) -> Result<Telemetry, Fatal> {
         let tracer = provider.tracer("grantor-server");
         tracing_opentelemetry::layer().with_tracer(tracer).with_filter(only_ours())
     });
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).init();
+    let audit = config.log.audit.as_deref().map(audit::layer).transpose()?;
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces).with(audit).init();
     Ok(Telemetry(provider))
+}
+
+/// For a command beside the server: what it does is part of the audit.
+pub(crate) fn start_audit(config: &Config) -> Result<(), Fatal> {
+    let audit = config.log.audit.as_deref().map(audit::layer).transpose()?;
+    tracing_subscriber::registry().with(audit).init();
+    Ok(())
 }
 
 /// What the exporter's own client does is not worth a trace, and would never end.

@@ -13,6 +13,7 @@ use grantor_axum::rustls::server::{ClientHello, ResolvesServerCert};
 use grantor_axum::rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::TARGET;
 use crate::error::Fatal;
 
 /// How often the files are looked at.
@@ -111,12 +112,35 @@ fn read(files: &Tls) -> Result<CertifiedKey, String> {
         let why = "there is no certificate in it. It must be PEM: -----BEGIN CERTIFICATE-----";
         return Err(fail(certificate, why.into()));
     }
+    if is_open_to_others(&files.key) {
+        tracing::warn!(
+            target: TARGET,
+            event = "config.dangerous_switch",
+            file = %files.key.display(),
+            "the key of the certificate can be read by others on this machine: chmod 600"
+        );
+    }
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| fail(&files.key, error.to_string()))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
         let why = format!("the key does not go with {} ({error})", certificate.display());
         fail(&files.key, why)
     })
+}
+
+/// Whether everybody on this machine can read a file. It is said and not refused: where secrets are mounted into a
+/// container they often are, and nobody else is there.
+fn is_open_to_others(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::claims::{self, MAX_NAME};
 use crate::accounts::{Accounts, NewUser, Organisation, Rights, User, is_email};
 use crate::app::App;
+use crate::audit::audit;
 use crate::error::StoreFailed;
 use crate::passwords::made_up;
 use crate::problem::Problem;
@@ -66,6 +67,7 @@ pub(crate) async fn create(
     }
     let user = app.accounts.user_by_email(&email).await?;
     let user = user.ok_or_else(|| Problem::not_found("User not found"))?;
+    audit!("user.created", subject = user.id, is_admin = user.is_admin, "a person was added");
     Ok((user, made_up))
 }
 
@@ -102,6 +104,7 @@ pub(crate) async fn change(
         let text = "Somebody else must be able to administer the organisation first.";
         return Err(Problem::new(409, "Conflict", text));
     }
+    audit!("user.changed", subject = user.id, is_admin = change.is_admin, "a person was changed");
     // Locking out is done again when it is asked for again: the first time may not have come to its end.
     if change.is_active == Some(false) || change.is_active == Some(true) && user.is_disabled {
         let disable = rights.is_disabled;
@@ -144,9 +147,19 @@ pub(crate) async fn end_everything(
     disable: Option<bool>,
     password: Option<String>,
 ) -> Result<bool, StoreFailed> {
+    let has_new_password = password.is_some();
     let ended = accounts.end_everything(email, disable, password, server.now()).await?;
     let Some(id) = ended else { return Ok(false) };
-    tracing::info!(subject = id, "an account was changed, and its sessions and tokens ended");
+    audit!(
+        match (disable, has_new_password) {
+            (Some(true), _) => "user.disabled",
+            (Some(false), _) => "user.enabled",
+            (None, true) => "user.password_set",
+            (None, false) => "user.signed_out",
+        },
+        subject = id,
+        "an account was changed, and its sessions and tokens ended"
+    );
     // Applications learn of it, and then the records follow.
     let told = server.end_sessions(&id).await;
     told.map_err(|error| StoreFailed::of_engine(&error))?;

@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 
 use crate::accounts::Organisation;
 use crate::app::App;
+use crate::audit::{self, audit};
 use crate::origin::is_foreign;
 use crate::problem::Problem;
 use crate::session::SignedIn;
@@ -48,8 +49,16 @@ impl FromRequestParts<App> for Administrator {
             return Err(Problem::not_found(format!("Organisation '{slug}' not found")));
         };
         if session.user.organisation.id != organisation.id || !session.user.is_admin {
+            audit!(
+                "admin.denied",
+                subject = session.user.id,
+                organisation = organisation.id,
+                "not an administrator"
+            );
             return Err(Problem::forbidden("You are not an administrator of this organisation."));
         }
+        app.pages.administer(&session.user.id, app.server.now()).map_err(Problem::too_often)?;
+        audit::acts(&session.user.id);
         Ok(Self(session))
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use grantor::{AuthorizationServer, Issuer, Secret};
 use indicatif::{ProgressBar, ProgressStyle};
+use tracing::Instrument as _;
 
 use crate::accounts::{Accounts, Organisation};
 use crate::config::Config;
@@ -19,7 +20,7 @@ use crate::error::{Fatal, StoreFailed};
 use crate::limits::ClientLimit;
 use crate::storage::{self, Lock, Storage};
 use crate::tls::Certificate;
-use crate::{events, pages};
+use crate::{events, pages, telemetry};
 
 /// An OpenID Connect provider: sign-in pages, tokens, and an API for administrators.
 #[derive(Parser)]
@@ -71,9 +72,14 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
     let config = Config::read(arguments.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match arguments.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve::run(config).await,
+    let command = match arguments.command {
+        None | Some(Command::Serve) => return runtime.block_on(serve::run(config)),
+        Some(command) => command,
+    };
+    telemetry::start_audit(&config)?;
+    let work = async {
+        match command {
+            Command::Serve => Ok(()),
             Command::Init(init) => init::run(config, init).await,
             Command::Client(verb) => client::run(config, verb).await,
             Command::User(verb) => user::run(config, verb).await,
@@ -82,7 +88,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
             Command::Purge => purge(config).await,
             Command::CheckConfig => check_config(&config),
         }
-    })
+    };
+    runtime.block_on(work.instrument(tracing::info_span!("command", actor = "command line")))
 }
 
 /// In batches, so that a running server can write in between.
@@ -220,7 +227,7 @@ async fn open(config: &Config) -> Result<Opened, Fatal> {
         .logout_page("/logout")
         .policy(config.policy()?)
         .events(events::Logged)
-        .rate_limit(ClientLimit::new(config.registration.per_hour))
+        .rate_limit(ClientLimit::new(&config.limits, config.registration.per_hour))
         .fetch(config.fetcher()?)
         .error_page(pages::error);
     if let Some(rules) = config.registration.rules(&accounts) {

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::{Opened, open, say};
 use crate::app::App;
+use crate::audit::{TARGET, audit};
 use crate::bootstrap::{self, Made, Plan};
 use crate::config::Config;
 use crate::error::Fatal;
@@ -61,24 +62,25 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         )));
     }
     if config.registration.mode == Mode::Open {
-        tracing::warn!("registration.mode is open: everybody can register an application");
+        tracing::warn!(target: TARGET, event = "config.dangerous_switch", "registration.mode is open: everybody can register an application");
     }
     if config.registration.mode != Mode::Closed && !config.registration.require_pkce {
-        tracing::warn!(
+        tracing::warn!(target: TARGET, event = "config.dangerous_switch",
             "registration.require_pkce is off: codes of such applications can be injected"
         );
     }
     if config.implicit {
-        tracing::warn!(
+        tracing::warn!(target: TARGET, event = "config.dangerous_switch",
             "implicit is on: applications can get tokens through the browser, which weakens them"
         );
     }
     if let Some(networks) = config.opened_networks() {
-        tracing::warn!(
+        tracing::warn!(target: TARGET, event = "config.dangerous_switch",
             networks,
             "outgoing.allow is set: whoever registers a client can have this server call there"
         );
     }
+    audit!("server.started", version = env!("CARGO_PKG_VERSION"), "started");
     let origin = server.issuer().origin();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -97,6 +99,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         tokio::spawn(certificate.keep_fresh());
     }
     serving.await?;
+    audit!("server.stopped", "stopped");
     say(format_args!("Grantor has stopped."));
     Ok(())
 }

@@ -13,8 +13,9 @@ use axum::routing::get;
 use grantor_axum::Reply;
 
 use crate::app::App;
+use crate::audit::{self, audit};
 use crate::origin::is_foreign_form;
-use crate::pages::{failure, render};
+use crate::pages::{failure, own_page, render};
 use crate::problem::Problem;
 use crate::replies::{foreign_form, malformed, unavailable};
 use crate::session::SignedIn;
@@ -43,10 +44,17 @@ impl FromRequestParts<App> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         match app.sessions.find(&parts.headers, app.server.now()).await {
-            Ok(Some(session)) if session.user.is_admin => Ok(Self(session)),
-            Ok(Some(_)) => {
+            Ok(Some(session)) if session.user.is_admin => {
+                if let Err(wait) = app.pages.administer(&session.user.id, app.server.now()) {
+                    return Err(broken(&Problem::too_often(wait)).into_response());
+                }
+                audit::acts(&session.user.id);
+                Ok(Self(session))
+            }
+            Ok(Some(session)) => {
+                audit!("admin.denied", subject = session.user.id, "not an administrator");
                 let text = "These pages are for administrators of your organisation.";
-                Err(Reply::page(failure("access_denied", text)).status(403).into_response())
+                Err(own_page(failure("access_denied", text)).status(403).into_response())
             }
             Ok(None) => Err(Wanted::Admin.login().into_response()),
             Err(error) => Err(unavailable(&error).into_response()),
@@ -93,7 +101,7 @@ struct ShownOnce<'a> {
 }
 
 fn page(template: &impl Template) -> Reply {
-    Reply::page(render(template))
+    own_page(render(template))
 }
 
 fn to(path: &str) -> Reply {
@@ -108,5 +116,5 @@ fn broken(problem: &Problem) -> Reply {
         503 => "temporarily_unavailable",
         _ => "invalid_request",
     };
-    Reply::page(failure(code, &problem.for_a_person(&[]))).status(problem.status())
+    own_page(failure(code, &problem.for_a_person(&[]))).status(problem.status())
 }

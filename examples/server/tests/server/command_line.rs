@@ -368,3 +368,56 @@ fn a_folder_that_has_lost_a_half_is_not_taken_for_a_new_one() {
         assert!(said.contains("has lost") && said.contains("backup"), "{lost}: {said}");
     }
 }
+
+#[test]
+fn no_password_and_no_secret_comes_with_the_program() {
+    let secrets = |introduction: &str| -> Vec<String> {
+        let words = introduction.split_whitespace();
+        words
+            .filter(|word| word.len() > 15 && !word.contains("://") && !word.contains('@'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (one, two) = (Server::new(), Server::new());
+    let (first, second) = (secrets(&one.introduction), secrets(&two.introduction));
+    assert!(first.len() >= 4, "{first:?}");
+    let shared: Vec<&String> = first.iter().filter(|secret| second.contains(secret)).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+    let keys = |server: &Server| server.get("/oauth2/jwks.json", &[]).text;
+    assert_ne!(keys(&one), keys(&two));
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_named_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.pem");
+    let half = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n";
+    fs::write(&key, half).unwrap();
+    fs::write(
+        folder.path().join("cert.pem"),
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let (key, certificate) =
+        (key.display().to_string(), folder.path().join("cert.pem").display().to_string());
+    let output = run(
+        folder.path(),
+        &[
+            ("GRANTOR_TLS__KEY", &key),
+            ("GRANTOR_TLS__CERTIFICATE", &certificate),
+            ("GRANTOR_ISSUER", "https://localhost:4000"),
+        ],
+        &[],
+    );
+    assert!(!output.status.success());
+    assert!(!stderr(&output).contains("MIIEvQ"), "{}", stderr(&output));
+    let token = "too-short";
+    let settings = [
+        ("GRANTOR_REGISTRATION__MODE", "token"),
+        ("GRANTOR_REGISTRATION__ORGANISATION", "your-org"),
+        ("GRANTOR_REGISTRATION__TOKENS", "[\"too-short\"]"),
+    ];
+    let output = run(folder.path(), &settings, &["check-config"]);
+    assert!(!output.status.success(), "{}", stdout(&output));
+    assert!(!stderr(&output).contains(token), "{}", stderr(&output));
+}

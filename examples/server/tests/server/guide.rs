@@ -291,3 +291,68 @@ fn an_application_that_may_not_compare_people_is_not_told_the_servers_own_name_o
     let own = server.get("/v1/me/profile", &[("cookie", &server.admin_cookie())]).string("id");
     assert!(own != known_as && !profile.text.contains(&own));
 }
+
+#[test]
+fn no_other_address_is_derived_from_a_forged_header_either() {
+    let server = Server::with(&[
+        ("GRANTOR_REGISTRATION__MODE", "open"),
+        ("GRANTOR_REGISTRATION__ORGANISATION", "your-org"),
+    ]);
+    let forged = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "http"),
+        ("forwarded", "host=evil.example"),
+        ("content-type", "application/json"),
+    ];
+    let body = serde_json::json!({"redirect_uris": [CALLBACK]}).to_string();
+    let registered = server.send("POST", "/oauth2/register", &forged, &body);
+    assert_eq!(registered.status, 201, "{}", registered.text);
+    assert!(registered.string("registration_client_uri").starts_with(&server.issuer()));
+    for path in [
+        "/account",
+        "/admin",
+        "/admin/clients",
+        "/logout",
+        "/oauth2/logout",
+        "/",
+        "/login",
+        "/demo",
+    ] {
+        let answer = server.get(path, &forged);
+        assert!(!answer.text.contains("evil.example"), "{path}: {}", answer.text);
+        assert!(answer.header("location").is_none_or(|to| !to.contains("evil")), "{path}");
+    }
+    for path in ["/v1/me/profile", "/v1/openapi.json", "/.well-known/oauth-authorization-server"] {
+        let answer = server.get(path, &forged);
+        let said = format!("{:?}{}", answer.header("www-authenticate"), answer.text);
+        assert!(!said.contains("evil.example"), "{path}: {said}");
+    }
+}
+
+#[test]
+fn no_page_and_no_registration_can_be_read_from_another_origin() {
+    let server = Server::new();
+    let client = server.register_spa();
+    let cookie = server.admin_cookie();
+    let ticket =
+        server.get(&server.authorize_url(&client), &[]).header("location").unwrap().to_owned();
+    for path in [
+        "/",
+        "/login",
+        "/account",
+        "/logout",
+        "/admin/clients",
+        "/consent?ticket=x",
+        &ticket,
+        "/oauth2/register",
+    ] {
+        // Also the client's own, which may call the token endpoint.
+        for origin in [ORIGIN, "https://evil.example", "null"] {
+            let answer = server.get(path, &[("origin", origin), ("cookie", &cookie)]);
+            for header in ["access-control-allow-origin", "access-control-allow-credentials"] {
+                assert_eq!(answer.header(header), None, "{path} for {origin}");
+            }
+        }
+    }
+}

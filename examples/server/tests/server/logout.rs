@@ -214,3 +214,30 @@ fn applications_are_told_when_a_session_is_ended_elsewhere_or_the_account_is_loc
     told(2);
     assert_eq!(receiver.paths(), ["/first", "/second"]);
 }
+
+#[test]
+fn nobody_is_told_at_an_address_that_is_not_public() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let mut server = Server::new();
+    let cookie = server.admin_cookie();
+    for host in ["127.0.0.1", "localhost", "[::1]"] {
+        joined(&server, &cookie, &format!("https://{host}:{port}/told"));
+    }
+    joined(&server, &cookie, "https://169.254.169.254/latest/meta-data");
+    // What is not https is not even registered.
+    let mut plain = spa();
+    plain["backchannelLogoutUri"] = json!("http://myapp.example.com/logout");
+    assert_eq!(server.admin_call("POST", "", &plain).status, 400);
+    sign_out(&server, &cookie);
+    let log = || {
+        std::fs::read_to_string(server.folder.path().join(format!("log-{}", server.port))).unwrap()
+    };
+    eventually("four refusals", || {
+        (log().matches("an application was not told of a sign-out").count() >= 4).then_some(())
+    });
+    assert!(listener.accept().is_err(), "somebody has connected");
+    let log = server.stop();
+    assert!(log.contains("not public"), "{log}");
+}

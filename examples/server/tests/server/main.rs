@@ -10,15 +10,19 @@
 )]
 
 mod admin_api;
+mod administration;
+mod audit;
 mod command_line;
 mod console;
 mod guide;
 mod hostile_pages;
+mod hostile_requests;
 mod kill;
 mod login_ui;
 mod logout;
 mod operation;
 mod pages;
+mod sessions;
 mod sled;
 mod support;
 mod tls;

@@ -147,3 +147,97 @@ fn a_hangup_ends_nothing() {
         assert_eq!(server.get("/health", &[]).status, 200);
     }
 }
+
+#[test]
+fn a_failure_inside_shows_as_a_fixed_sentence_outside() {
+    let mut server = Server::new();
+    let (client, cookie) = (server.register_spa(), server.admin_cookie());
+    let to_login =
+        server.get(&server.authorize_url(&client), &[]).header("location").unwrap().to_owned();
+    let database = rusqlite::Connection::open(server.data().join("accounts.db")).unwrap();
+    database.execute_batch("PRAGMA foreign_keys = OFF; ALTER TABLE users RENAME TO gone;").unwrap();
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("x-org-domain", "your-org"),
+        ("content-type", "application/json"),
+    ];
+    let mut answers = Vec::new();
+    for path in [
+        "/account",
+        "/admin/users",
+        "/",
+        "/v1/me/profile",
+        "/v1/admin/clients",
+        "/v1/me/sessions",
+        &to_login,
+    ] {
+        answers.push((path.to_owned(), server.get(path, &headers)));
+    }
+    let body = "{\"email\": \"a@b.example\", \"password\": \"whatever it is\"}";
+    answers.push(("a login".into(), server.send("POST", "/v1/auth/login", &headers, body)));
+    answers.push((
+        "a login form".into(),
+        server.form("/login", &[("username", "a"), ("password", "b")]),
+    ));
+    for (path, answer) in &answers {
+        assert_eq!(answer.status, 503, "{path}: {}", answer.text);
+        let text = answer.text.to_lowercase();
+        let folder = server.data().display().to_string().to_lowercase();
+        for inner in
+            ["sql", "users", "table", "accounts.db", "rusqlite", "panicked", "src/", &folder]
+        {
+            assert!(!text.contains(inner), "{path}: {inner} in {text}");
+        }
+    }
+    // The operator learns it.
+    let log = server.stop();
+    assert!(log.contains("no such table"), "{log}");
+}
+
+#[test]
+fn no_page_tells_which_program_in_which_version_it_is() {
+    let server = Server::new();
+    for path in [
+        "/",
+        "/login",
+        "/health",
+        "/v1/me/profile",
+        "/nothing",
+        "/assets/style.css",
+        "/oauth2/jwks.json",
+    ] {
+        let answer = server.get(path, &[("accept", "text/html")]);
+        for header in ["server", "x-powered-by", "via"] {
+            assert_eq!(answer.header(header), None, "{path}");
+        }
+        assert!(!answer.text.contains(env!("CARGO_PKG_VERSION")), "{path}: {}", answer.text);
+    }
+    let health = server.get("/health", &[]).json();
+    let names: Vec<&String> = health.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["status", "timestamp"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_can_read_is_said_at_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    for (mode, is_said) in [(0o644, true), (0o600, false)] {
+        let mut server = Server::prepared(&[]);
+        let folder = server.folder.path().to_owned();
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        server.set("GRANTOR_TLS__CERTIFICATE", &certificate.display().to_string());
+        server.set("GRANTOR_TLS__KEY", &key.display().to_string());
+        server.introduction = server.start();
+        // It takes part by now: a wish to stop is heard.
+        let mut plain = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        std::io::Write::write_all(&mut plain, b"no TLS at all\r\n\r\n").unwrap();
+        let _ = plain.read_to_end(&mut Vec::new());
+        let log = server.stop();
+        assert_eq!(log.contains("can be read by others"), is_said, "{mode:o}: {log}");
+        assert_eq!(log.contains("key.pem"), is_said, "{log}");
+    }
+}

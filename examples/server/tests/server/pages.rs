@@ -521,3 +521,75 @@ fn a_wrong_address_is_a_page_for_people_and_a_problem_for_programs() {
     let problem = server.get("/nope", &[("accept", "application/json")]);
     assert_eq!(problem.header("content-type"), Some("application/problem+json"));
 }
+
+#[test]
+fn a_consent_page_says_where_the_person_goes_and_its_links_tell_nobody() {
+    let server = Server::new();
+    let mut client = spa();
+    client["isFirstParty"] = serde_json::json!(false);
+    client["requireConsent"] = serde_json::json!(true);
+    client["policyUri"] = serde_json::json!("https://myapp.example.com/privacy");
+    client["tosUri"] = serde_json::json!("https://myapp.example.com/terms");
+    client["logoUri"] = serde_json::json!("https://images.example/logo.png");
+    let made = server.admin_call("POST", "", &client);
+    assert_eq!(made.status, 201, "{}", made.text);
+    let id = made.string("clientId");
+    let cookie = server.login(&server.person()).cookie();
+    let to_login =
+        server.get(&server.authorize_url(&id), &[]).header("location").unwrap().to_owned();
+    let login = server.get(&to_login, &[]);
+    let to_consent = server.get(&to_login, &[("cookie", &cookie)]);
+    let consent = server.get(to_consent.header("location").unwrap(), &[("cookie", &cookie)]);
+    assert!(consent.text.contains("myapp.example.com"), "{}", consent.text);
+    for page in [&login, &consent] {
+        for link in page.text.split("<a href=\"https://").skip(1) {
+            let tag = link.split('>').next().unwrap();
+            assert!(tag.contains("rel=\"noopener noreferrer\""), "{tag}");
+        }
+        assert_eq!(page.text.matches("<a href=\"https://").count(), 2, "{}", page.text);
+        // By default no page loads anything from anywhere else.
+        assert!(!page.text.contains("<img"), "{}", page.text);
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(!policy.contains("images.example"), "{policy}");
+        // Forms lead to this server and back to the application.
+        assert!(policy.contains("form-action 'self' https://myapp.example.com;"), "{policy}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    }
+    // Links that would run something are never registered.
+    for member in ["policyUri", "tosUri", "logoUri"] {
+        for bad in [
+            "javascript:alert(1)",
+            "http://myapp.example.com/",
+            "data:text/html,x",
+            "file:///etc/passwd",
+        ] {
+            let mut wrong = client.clone();
+            wrong[member] = serde_json::json!(bad);
+            assert_eq!(server.admin_call("POST", "", &wrong).status, 400, "{member}: {bad}");
+        }
+    }
+}
+
+#[test]
+fn the_headers_of_a_page_are_those_of_its_kind() {
+    let server = Server::new();
+    let (client, cookie) = (server.register_spa(), server.login(&server.person()).cookie());
+    for path in ["/", "/account", "/login", "/admin/clients", "/login?ticket=broken"] {
+        let page = server.get(path, &[("cookie", &cookie), ("accept", "text/html")]);
+        if page.status == 303 {
+            continue;
+        }
+        let policy = page.header("content-security-policy").unwrap();
+        if !path.contains("ticket") {
+            assert!(policy.contains("; form-action 'self'; "), "{path}: {policy}");
+            assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"), "{path}");
+        }
+    }
+    // Not where an application may have opened a window: it would lose it.
+    let to_login =
+        server.get(&server.authorize_url(&client), &[]).header("location").unwrap().to_owned();
+    assert_eq!(server.get(&to_login, &[]).header("cross-origin-opener-policy"), None);
+    let csrf = field(&server.get("/logout", &[("cookie", &cookie)]).text, "csrf");
+    let out = server.form_with("/logout", &[("cookie", &cookie)], &[("csrf", &csrf)]);
+    assert_eq!(out.header("clear-site-data"), Some("\"cache\""));
+}

@@ -63,3 +63,18 @@ fn who_speaks_plain_http_or_nothing_does_not_disturb() {
     let _silent = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     assert!(get(&server, client, "/health").starts_with("HTTP/1.1 200"));
 }
+
+#[test]
+fn only_http_1_is_agreed_on() {
+    let (_folder, server, mut client) = server();
+    client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(client), name).unwrap();
+    let socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let mut stream = StreamOwned::new(connection, socket);
+    write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_ne!(stream.conn.alpn_protocol(), Some(b"h2".as_slice()));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
