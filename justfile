@@ -42,10 +42,15 @@ rusqlite-range:
     cd target/range/tree && cargo update -q -p rusqlite --precise 0.39.0
     cd target/range/tree && CARGO_TARGET_DIR=../target cargo test -q -p grantor-sqlite
 
-# The core stays free of runtimes, frameworks and databases.
-tree:
-    @cargo tree -p grantor --edges normal --prefix none > target/core-tree
-    @! grep -E '^(tokio|async-std|smol|hyper|axum|actix|http|rusqlite|libsqlite3-sys|sled|reqwest) ' target/core-tree
+# What the engine and the server are built of (CycloneDX), in target/sbom. Needs cargo-cyclonedx.
+sbom:
+    rm -rf target/sbom && mkdir -p target/sbom
+    cargo cyclonedx --quiet --format json --spec-version 1.5 --target all --override-filename sbom.cdx
+    mv core/sbom.cdx.json target/sbom/grantor.cdx.json
+    mv examples/server/sbom.cdx.json target/sbom/grantor-server.cdx.json
+    find . -name sbom.cdx.json -not -path './target/*' -not -path './e2e/node_modules/*' -delete
+    grep -q '"pkg:cargo/aws-lc-rs@' target/sbom/grantor.cdx.json
+    grep -q '"pkg:cargo/axum@' target/sbom/grantor-server.cdx.json
 
 # Licences, sources, duplicate bans. Needs cargo-deny.
 deny:
@@ -96,6 +101,14 @@ crash:
 slow:
     cargo run -q -p grantor-adapter-tests
 
+# Five times as many requests as can be answered, for a minute. Needs taskset and two cores.
+overload seconds="60":
+    cargo run --release -p grantor-bench -- overload --strict --seconds {{seconds}}
+
+# That the measurements work. What they say of an unoptimized build is nothing.
+bench-smoke:
+    cargo run -q -p grantor-bench -- overload --seconds 2
+
 # Every fuzz target for some seconds. Needs cargo-fuzz.
 fuzz seconds="5":
     cd fuzz && cargo fuzz build -s none
@@ -114,6 +127,7 @@ mutants:
 
 # Everything of the above that finds more the longer it runs: hours. Needs what crash, fuzz and mutants need.
 long: mutants
+    PROPTEST_CASES=100000 cargo test --release -p grantor --features testing,conformance --test spec hostile
     cargo build --release -p grantor-server -p grantor-crash
     @for storage in sqlite sled; do \
         crash="target/release/grantor-crash --program target/release/grantor-server --storage $storage" && \

@@ -5,6 +5,8 @@ mod cases;
 mod docs;
 mod sabotage;
 mod spec;
+#[cfg(test)]
+mod tree;
 
 use std::process::ExitCode;
 

@@ -56,6 +56,9 @@ const PAGES: Tests = server!("pages::");
 const ADMIN_API: Tests = server!("admin_api::");
 const COMMAND_LINE: Tests = server!("command_line::");
 const GUIDE: Tests = server!("guide::");
+const SESSIONS: Tests = server!("sessions::");
+const AUDIT: Tests = server!("audit::");
+const LOAD: Tests = &[&["-p", "grantor-tokio"]];
 const LOGOUT: Tests = server!("logout::");
 const CONSOLE: Tests = server!("console::");
 const USERS_API: Tests = server!("users_api::");
@@ -134,8 +137,8 @@ const ALL: &[Sabotage] = &[
     core(
         "grant more scope at a refresh than was granted",
         "core/src/grant.rs",
-        "if scope.is_some_and(|scope| !scope.is_within(&self.scope)) {",
-        "if scope.is_some_and(|scope| scope.is_empty()) {",
+        "if wish.scope.is_some_and(|scope| !scope.is_within(&self.scope)) {",
+        "if wish.scope.is_some_and(|scope| scope.is_empty()) {",
     ),
     core(
         "let a stranger revoke",
@@ -216,16 +219,40 @@ const ALL: &[Sabotage] = &[
         "extra.clone().into_iter().collect();\n    let after = extra;\n",
     ),
     core(
+        "let a token request ask for a resource that was not granted",
+        "core/src/grant.rs",
+        "self.resources.is_empty() || self.resources.contains(resource)",
+        "self.resources.contains(resource) || !self.client_id.is_empty()",
+    ),
+    core(
+        "let a client ask for a resource of others",
+        "core/src/token/audience.rs",
+        "if !available.iter().any(|it| it == resource) {",
+        "if available.is_empty() {",
+    ),
+    core(
+        "forget for which resources was asked",
+        "core/src/token/audience.rs",
+        "[granted, asked].into_iter()",
+        "[granted, granted].into_iter()",
+    ),
+    core(
+        "forget which resources were granted",
+        "core/src/interaction/mod.rs",
+        "resources: request.resources.clone(),",
+        "resources: Vec::new(),",
+    ),
+    core(
         "accept credentials without a right tag",
         "core/src/token/credential.rs",
-        ".verify_slice(tag)\n            .map_err(|_| Unopened::Garbage)?;",
-        ".verify_slice(tag)\n            .ok();",
+        "!secret.verifies(kind.prefix(), issuer, &[sealed], tag)",
+        "tag.is_empty()",
     ),
     core(
         "accept tickets without a right tag",
         "core/src/interaction/ticket.rs",
-        "mac.verify_slice(tag).ok()?;",
-        "mac.verify_slice(tag).ok();",
+        "!ring.secret(*key_id)?.verifies(purpose.as_str(), server.issuer(), &[sealed], tag)",
+        "tag.is_empty()",
     ),
     core(
         "grant what was not asked for",
@@ -241,7 +268,7 @@ const ALL: &[Sabotage] = &[
     ),
     core(
         "ignore the barriers",
-        "core/src/server.rs",
+        "core/src/server/still_allowed.rs",
         "SubjectStatus::Active { valid_from } if since < valid_from => {",
         "SubjectStatus::Active { valid_from } if valid_from < Time::EPOCH => {",
     ),
@@ -302,8 +329,8 @@ const ALL: &[Sabotage] = &[
     core(
         "accept an assertion for ever",
         "core/src/client/assertion.rs",
-        "Some(at) if at > call.now && at <= call.now.plus(LONGEST) => at,",
-        "Some(at) => at,",
+        "time(\"exp\")?.filter(|at| *at > call.now);",
+        "time(\"exp\")?.filter(|at| *at > Time::EPOCH);",
     ),
     core(
         "fetch a request object from wherever the request says",
@@ -618,8 +645,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "leave the browser's state as it was when a person signs out",
         file: "examples/server/src/replies.rs",
-        from: "for cookie in [Some(own), shared].into_iter().flatten() {",
-        to: "for cookie in [Some(own), shared.filter(|_| session.is_some())].into_iter().flatten() {",
+        from: "for cookie in [Some(own), device, shared].into_iter().flatten() {",
+        to: "for cookie in [Some(own), device, shared.filter(|_| session.is_some())].into_iter().flatten() {",
         tests: CERTIFIED_SESSIONS,
     },
     Sabotage {
@@ -996,8 +1023,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "show the administration pages to everybody",
         file: "examples/server/src/console/mod.rs",
-        from: "Ok(Some(session)) if session.user.is_admin => Ok(Self(session)),",
-        to: "Ok(Some(session)) if !session.user.email.is_empty() => Ok(Self(session)),",
+        from: "Ok(Some(session)) if session.user.is_admin => {",
+        to: "Ok(Some(session)) if !session.user.email.is_empty() => {",
         tests: CONSOLE,
     },
     Sabotage {
@@ -1091,6 +1118,72 @@ const ALL: &[Sabotage] = &[
         to: "let answer = error.error_response();\n                    drop(headers);",
         tests: ADAPTERS,
     },
+    Sabotage {
+        name: "know a browser for everybody in which one person has signed in",
+        file: "examples/server/src/devices.rs",
+        from: "WHERE devices.id = ?1 AND email = ?2 AND seen_at > ?3",
+        to: "WHERE devices.id = ?1 AND ?2 <> '' AND seen_at > ?3",
+        tests: SESSIONS,
+    },
+    Sabotage {
+        name: "keep knowing browsers when a password is replaced",
+        file: "examples/server/src/accounts.rs",
+        from: "if password.is_some() {\n                    // Whoever knew",
+        to: "if password.is_none() {\n                    // Whoever knew",
+        tests: SESSIONS,
+    },
+    Sabotage {
+        name: "hash a password anew that was wrong",
+        file: "examples/server/src/authenticate.rs",
+        from: "Ok::<_, Refused>(user.filter(|user| right && !user.is_disabled))",
+        to: "Ok::<_, Refused>(user.filter(|user| (right || !user.password.is_empty()) && !user.is_disabled))",
+        tests: SESSIONS,
+    },
+    Sabotage {
+        name: "write into the audit what was typed",
+        file: "examples/server/src/authenticate.rs",
+        from: "audit!(\"login.failure\", subject = known, \"a login failed\");",
+        to: "audit!(\"login.failure\", subject = known, email, \"a login failed\");",
+        tests: AUDIT,
+    },
+    Sabotage {
+        name: "refuse nobody when there is too much to do",
+        file: "adapters/tokio/src/load.rs",
+        from: "if is_needed(path) || before < IN_FLIGHT && !self.is_late.load(Ordering::Relaxed) {",
+        to: "if is_needed(path) || before < IN_FLIGHT * 1000 {",
+        tests: LOAD,
+    },
+    Sabotage {
+        name: "refuse for a moment of being late",
+        file: "adapters/tokio/src/load.rs",
+        from: "self.is_strained && is_late",
+        to: "is_late",
+        tests: LOAD,
+    },
+    core(
+        "remember the consent to whoever listens on the person's machine",
+        "core/src/interaction/mod.rs",
+        "|| self.client.is_public() && !self.request.redirect.uri.is_web_host();",
+        "|| self.client.redirect_uris.is_empty();",
+    ),
+    core(
+        "go on refreshing for a client that has lost offline_access",
+        "core/src/endpoint/token.rs",
+        "if !first && !still_refreshes {",
+        "if first && !still_refreshes {",
+    ),
+    core(
+        "lead forms wherever",
+        "core/src/http.rs",
+        "let mut policy = \"; form-action 'self'\".to_owned();",
+        "let mut policy = \"; form-action *\".to_owned();",
+    ),
+    core(
+        "find every value the same",
+        "core/src/mac.rs",
+        "verify_slices_are_equal(one, other).is_ok()",
+        "one.len() == other.len() || verify_slices_are_equal(one, other).is_ok()",
+    ),
     Sabotage {
         name: "open a sled folder again whose sync failed",
         file: "storage-sled/src/durable.rs",
