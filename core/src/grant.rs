@@ -359,7 +359,7 @@ impl Grant {
             },
             State::Approved if now >= self.code_expires_at => (None, Outcome::Expired),
             // What is asked for proves no ownership, so it is not among the bindings: a replay is one
-            // whatever it asks for.
+            // whatever it asks for that its client may reach.
             State::Approved => match bindings.and(self.check_resources(resources)) {
                 Ok(()) => self.advanced(1, now),
                 Err(field) => (None, Outcome::Mismatch(field)),
@@ -501,11 +501,11 @@ struct Presented {
     expires_at: Time,
 }
 
-/// What a refresh asks for, when that is less than all that was granted.
+/// What is asked of a grant, when that is less than all that was granted.
 #[derive(Clone, Copy)]
-struct Wish<'a> {
-    scope: Option<&'a Scope>,
-    resources: &'a [String],
+pub(crate) struct Wish<'a> {
+    pub(crate) scope: Option<&'a Scope>,
+    pub(crate) resources: &'a [String],
 }
 
 /// Whether `now` is less than `window` away from `at`, on either side: two processes' clocks differ

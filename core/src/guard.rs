@@ -220,7 +220,7 @@ impl Guard {
     ) -> Result<AccessToken, Misdeed> {
         let accepted = match &self.resource {
             Some(resource) => vec![resource.as_str().to_owned()],
-            None => server.policy().audience(server.issuer()),
+            None => server.policy().audience(server.issuer()).map(str::to_owned).collect(),
         };
         match token.audience.iter().any(|audience| accepted.contains(audience)) {
             true => Ok(token),

@@ -392,7 +392,7 @@ impl Response {
     #[must_use]
     pub fn with_forms_to<'a>(self, targets: impl IntoIterator<Item = &'a str>) -> Self {
         // What could end the directive, or mean more than one place, is no place.
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.+-[]".contains(&b);
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.+-_".contains(&b);
         let mut policy = "; form-action 'self'".to_owned();
         for target in targets.into_iter().filter(|target| target.bytes().all(is_plain)) {
             policy.push(' ');
@@ -472,8 +472,18 @@ pub(crate) fn web_origin(url: &str) -> Option<String> {
     let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
     let origin = url?.origin().ascii_serialization();
     // The parser lets hosts have what would end a directive.
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.-[]".contains(&b);
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b":/.-_[]".contains(&b);
     origin.bytes().all(is_plain).then_some(origin)
+}
+
+/// The same for `form-action`. A policy cannot name an IPv6 address (CSP Level 3 section 2.3.1): there it is the whole
+/// scheme, or nobody would get back to a program that listens on `[::1]`.
+pub(crate) fn form_target(url: &str) -> Option<String> {
+    let origin = web_origin(url)?;
+    match origin.split_once("://[") {
+        Some((scheme, _)) => Some(format!("{scheme}:")),
+        None => Some(origin),
+    }
 }
 
 #[cfg(test)]
@@ -569,12 +579,21 @@ mod tests {
         let own: [&str; 0] = [];
         let page = Response::page("").with_forms_to(own);
         assert!(policy(page).contains("; form-action 'self'; base-uri 'none'"));
-        let targets = ["https://rp.example:8443", "com.example.app:", "http://[::1]:5000"];
+        let targets = ["https://rp.example:8443", "com.example.app:", "https://a_b.example"];
         let page = Response::page("").with_frames(["https://a.example/x"]).with_forms_to(targets);
         assert!(policy(page).contains(
             "frame-src https://a.example; form-action 'self' https://rp.example:8443 com.example.app: \
-             http://[::1]:5000; base-uri"
+             https://a_b.example; base-uri"
         ));
+    }
+
+    #[test]
+    fn an_address_that_a_policy_cannot_name_is_its_scheme() {
+        let target = |url| form_target(url).unwrap();
+        assert_eq!(target("http://[::1]:5000/cb"), "http:");
+        assert_eq!(target("http://127.0.0.1:5000/cb"), "http://127.0.0.1:5000");
+        assert_eq!(target("https://a_b.example/cb"), "https://a_b.example");
+        assert_eq!(form_target("com.example.app:/cb"), None);
     }
 
     #[test]

@@ -17,14 +17,13 @@ pub(crate) fn derived(
 ) -> [u8; 32] {
     let material = [b"grantor 1\0", purpose.as_bytes(), b"\0", issuer.as_str().as_bytes()];
     let key = Zeroizing::new(hmac(secret, &material));
-    // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
-    let lengths: Vec<[u8; 8]> = parts
-        .iter()
-        .map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes())
-        .collect();
-    let framed: Vec<&[u8]> =
-        lengths.iter().zip(parts).flat_map(|(length, part)| [length.as_slice(), part]).collect();
-    hmac(key.as_slice(), &framed)
+    let mut context = Context::with_key(&Key::new(HMAC_SHA256, key.as_slice()));
+    for part in parts {
+        // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part);
+    }
+    code(context)
 }
 
 /// The code of what `parts` are one after the other. A key may have any length.
@@ -33,6 +32,10 @@ pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     for part in parts {
         context.update(part);
     }
+    code(context)
+}
+
+fn code(context: Context) -> [u8; 32] {
     let mut code = [0; 32];
     code.copy_from_slice(context.sign().as_ref());
     code
@@ -60,6 +63,16 @@ mod tests {
                 hmac(b"Jefe", &parts).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(code, expected);
         }
+    }
+
+    #[test]
+    fn what_was_derived_once_is_derived_for_ever() {
+        let issuer = Issuer::new("https://one.example").unwrap();
+        let code = derived(&[7; 32], "pairwise", &issuer, &[b"rp.example", b"ann"]);
+        // Computed apart from this code: HMAC(HMAC(secret, "grantor 1\0pairwise\0https://one.example"),
+        // len || "rp.example" || len || "ann").
+        let text: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, "56e818ea76f16be7345dc4f676d9e7a852a8fa849e11e2f3b88b5aef84314e98");
     }
 
     #[test]

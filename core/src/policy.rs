@@ -224,10 +224,9 @@ impl Policy {
     }
 
     /// Who accepts our access tokens: this server, for userinfo, and the configured APIs.
-    pub(crate) fn audience(&self, issuer: &Issuer) -> Vec<String> {
-        let mut audience = vec![issuer.as_str().to_owned()];
-        audience.extend(self.apis.iter().filter(|api| *api != issuer.as_str()).cloned());
-        audience
+    pub(crate) fn audience<'a>(&'a self, issuer: &'a Issuer) -> impl Iterator<Item = &'a str> {
+        let apis = self.apis.iter().map(String::as_str).filter(|api| *api != issuer.as_str());
+        std::iter::once(issuer.as_str()).chain(apis)
     }
 
     pub(crate) fn key_policy(&self) -> KeyPolicy {

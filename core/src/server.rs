@@ -151,6 +151,11 @@ impl AuthorizationServer {
         }
         let response = call.conclude(Err(misdeed));
         match cors_methods(path) {
+            // Nobody is asked whose page it is: a refusal must cost nothing, and this one says nothing.
+            Some(_) if failure == Failure::Overloaded => {
+                let page = cors::origin(request).is_some().into();
+                cors::expose_to(request, response, page)
+            }
             Some(_) => cors::expose(self, request, None, response).await,
             None => response,
         }

@@ -1149,8 +1149,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "refuse nobody when there is too much to do",
         file: "adapters/tokio/src/load.rs",
-        from: "if is_needed(path) || before < IN_FLIGHT && !self.is_late.load(Ordering::Relaxed) {",
-        to: "if is_needed(path) || before < IN_FLIGHT * 1000 {",
+        from: "self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT || self.is_late.load(Ordering::Relaxed)",
+        to: "self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT * 1000",
         tests: LOAD,
     },
     Sabotage {

@@ -29,23 +29,26 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// panic in a hook of the host becomes an answer instead of a closed socket.
 ///
 /// While there is more to do than can be done, new requests are answered 503 at once, with `Retry-After`, before their
-/// body is read: 1,024 are worked on at the same time in a process, and none is begun while the runtime stays more than 250
-/// milliseconds late (as far as [`maintain`] runs in it, which looks). Revocations, keys and metadata are always
-/// answered.
+/// body is read: 1,024 are worked on at the same time in a process, not counting those whose body is still on its way,
+/// and none is begun while the runtime that runs [`maintain`], which looks, stays more than 250 milliseconds late.
+/// Revocations, signing out, keys and metadata are always answered.
 pub async fn answer<E>(
     server: &AuthorizationServer,
     mut request: Request,
     body: impl Future<Output = Result<Vec<u8>, E>>,
 ) -> Response {
-    let Some(_place) = LOAD.place(&request.path) else {
-        hold_refusal().await;
-        return server.failed(&request, Failure::Overloaded).await;
-    };
+    if LOAD.refuses(&request.path) {
+        return refused(server, &request).await;
+    }
     match tokio::time::timeout(BODY_DEADLINE, body).await {
         Ok(Ok(body)) => request.body = body,
         Ok(Err(_)) => return server.failed(&request, Failure::TooLarge).await,
         Err(_) => return server.failed(&request, Failure::TooSlow).await,
     }
+    // Not before: bodies that drip would hold all places.
+    let Some(_place) = LOAD.place(&request.path) else {
+        return refused(server, &request).await;
+    };
     let handling = tokio::spawn({
         let (server, request) = (server.clone(), request.clone());
         // Its log lines belong to the request all the same.
@@ -55,6 +58,11 @@ pub async fn answer<E>(
         Ok(response) => response,
         Err(_) => server.failed(&request, Failure::Crashed).await,
     }
+}
+
+async fn refused(server: &AuthorizationServer, request: &Request) -> Response {
+    hold_refusal().await;
+    server.failed(request, Failure::Overloaded).await
 }
 
 /// For how long a refusal is held.
@@ -70,7 +78,7 @@ pub async fn hold_refusal() {
 /// this has refused: it is counted.
 #[must_use]
 pub fn refuses(path: &str) -> bool {
-    LOAD.place(path).is_none()
+    LOAD.refuses(path)
 }
 
 /// Whether a new request should be refused (503), for routes of the host's own: there is more to do than can be done.

@@ -44,33 +44,49 @@ pub(crate) static LOAD: Load = Load {
 };
 
 /// The place of a request that is worked on.
-pub(crate) struct Place(&'static Load);
+pub(crate) struct Place(Option<&'static Load>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(load) = self.0 {
+            load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Load {
     /// A place for a request; none when there is too much to do. What relieves the server, or what others need to go on
-    /// without it, always has one: revocations, keys, metadata.
+    /// without it, always has one, and takes it from nobody: revocations, signing out, keys, metadata.
     pub(crate) fn place(&'static self, path: &str) -> Option<Place> {
-        if !self.worked.swap(true, Ordering::Relaxed) {
-            self.has_work.notify_one();
+        if is_needed(path) {
+            self.note_work();
+            return Some(Place(None));
         }
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self);
-        if is_needed(path) || before < IN_FLIGHT && !self.is_late.load(Ordering::Relaxed) {
-            return Some(place);
+        if self.refuses(path) {
+            return None;
         }
-        self.shed.fetch_add(1, Ordering::Relaxed);
-        None
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Place(Some(self)))
+    }
+
+    /// Whether a request is refused now; if so, it is counted.
+    pub(crate) fn refuses(&self, path: &str) -> bool {
+        let refuses = self.is_full() && !is_needed(path);
+        self.shed.fetch_add(u64::from(refuses), Ordering::Relaxed);
+        refuses
     }
 
     /// Whether nothing new should be begun.
     pub(crate) fn is_full(&self) -> bool {
+        self.note_work();
         self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT || self.is_late.load(Ordering::Relaxed)
+    }
+
+    /// Whoever asks has something to do, so that somebody must look.
+    fn note_work(&self) {
+        if !self.worked.swap(true, Ordering::Relaxed) {
+            self.has_work.notify_one();
+        }
     }
 
     /// Looks how late the runtime is, for as long as it is polled.
@@ -94,6 +110,9 @@ impl Load {
                     self.tell();
                 }
             }
+            // What was so when everybody went is no word on those who come next.
+            strain = Strain::default();
+            self.is_late.store(false, Ordering::Relaxed);
             self.tell();
         }
     }
@@ -136,6 +155,7 @@ impl Drop for Reset<'_> {
 
 fn is_needed(path: &str) -> bool {
     path.ends_with("/oauth2/revoke")
+        || path.ends_with("/oauth2/logout")
         || path.ends_with("/oauth2/jwks.json")
         || path.contains("/.well-known/")
 }
@@ -159,11 +179,10 @@ mod tests {
         let load = load();
         let places: Vec<_> = (0..IN_FLIGHT).map(|_| load.place("/oauth2/token").unwrap()).collect();
         assert!(load.place("/oauth2/token").is_none());
-        for needed in ["/oauth2/revoke", "/oauth2/jwks.json", "/t/.well-known/openid-configuration"]
-        {
-            assert!(load.place(needed).is_some(), "{needed}");
-        }
-        drop(places);
+        let needed = ["/oauth2/revoke", "/oauth2/jwks.json", "/t/.well-known/openid-configuration"];
+        let needed = needed.map(|needed| load.place(needed).unwrap());
+        assert_eq!(load.in_flight.load(Ordering::Relaxed), IN_FLIGHT, "they take no place");
+        drop((places, needed));
         assert!(load.place("/oauth2/token").is_some());
         assert_eq!(load.in_flight.load(Ordering::Relaxed), 0, "every place was given back");
         assert_eq!(load.shed.load(Ordering::Relaxed), 1);
@@ -201,6 +220,13 @@ mod tests {
             drop(load.place("/oauth2/token"));
         }
         be_late(load, 1).await;
+        assert!(!load.is_full());
+        // Nobody comes for a while, and the last look was a bad one: whoever comes then is not refused for it, also
+        // when they only ask.
+        be_late(load, STRAINED_AFTER).await;
+        assert!(load.is_full());
+        tokio::time::advance(2 * QUIET).await;
+        tokio::time::sleep(2 * QUIET).await;
         assert!(!load.is_full());
         // Who stops looking leaves no last word.
         be_late(load, STRAINED_AFTER).await;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 use super::Client;
-use crate::http::web_origin;
+use crate::http::form_target;
 
 /// The longest redirect URI that is compared or registered.
 pub(crate) const MAX_REDIRECT_URI: usize = 2048;
@@ -113,7 +113,7 @@ impl ValidatedRedirect {
         let others = client.redirect_uris.iter().chain(&client.allowed_origins);
         let mut targets: Vec<String> = Vec::new();
         for uri in std::iter::once(&self.0).chain(others) {
-            let target = web_origin(uri).or_else(|| {
+            let target = form_target(uri).or_else(|| {
                 let scheme = uri.split(':').next()?;
                 scheme.contains('.').then(|| format!("{scheme}:"))
             });
@@ -183,7 +183,8 @@ pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static
         return Err("wildcards are not supported: register each URI");
     }
     let Ok(url) = Url::parse(uri) else { return Err("it is not an absolute URI") };
-    if authority_has_at(uri) {
+    // Url looks past slashes more than two, as browsers do; the text is looked at for what Url would repair.
+    if authority_has_at(uri) || !url.username().is_empty() || url.password().is_some() {
         return Err("it must not contain a user name or password");
     }
     let response_parameters = [
@@ -206,14 +207,19 @@ pub(crate) fn check_redirect_uri(uri: &str, native: bool) -> Result<(), &'static
     }
     match url.scheme() {
         // Url takes `https:host` and `https:\host` for `https://host`; a browser might not.
-        "https" if uri.starts_with("https://") && url.host().is_some() => Ok(()),
-        "http" if uri.starts_with("http://") && is_loopback(&url) => Ok(()),
+        "https" if is_at_host(uri, "https://") && url.host().is_some() => Ok(()),
+        "http" if is_at_host(uri, "http://") && is_loopback(&url) => Ok(()),
         "http" => Err("http is for loopback addresses only: use https"),
         "https" => Err("it is not an absolute URI"),
         scheme if native && scheme.contains('.') => Ok(()),
         _ if native => Err("a private-use scheme must be a reversed domain name, with a dot"),
         _ => Err("a web application's redirect URI must be https"),
     }
+}
+
+/// Whether a host follows the scheme: Url takes `https:///host` for `https://host` too.
+fn is_at_host(uri: &str, scheme: &str) -> bool {
+    uri.strip_prefix(scheme).is_some_and(|rest| !rest.starts_with('/'))
 }
 
 fn authority_has_at(uri: &str) -> bool {
@@ -271,14 +277,20 @@ mod tests {
             (why("https:rp.example", false), why("https:/rp.example", true)),
             (relative, relative)
         );
+        assert_eq!(why("https:///rp.example/cb", false), relative);
         assert_eq!(
             why("com.example.app:/cb", false),
             "a web application's redirect URI must be https"
         );
         let name = "it must not contain a user name or password";
-        for uri in
-            ["https://ann@rp.example/", "https://:pw@rp.example/", "https://ann:pw@rp.example/"]
-        {
+        for uri in [
+            "https://ann@rp.example/",
+            "https://:pw@rp.example/",
+            "https://ann:pw@rp.example/",
+            "https:///ann@rp.example/",
+            "http:////:pw@127.0.0.1/",
+            "https://@rp.example/",
+        ] {
             assert_eq!(why(uri, false), name, "{uri}");
         }
         // One without an authority has nobody in it, and is refused for its form.

@@ -231,12 +231,10 @@ impl Refusal {
         let reason = match self {
             Refusal::Page(PageError { code, description })
             | Refusal::Redirected { code, description, .. } => format!("{code}: {description}"),
+            // To write each down would be more work than it is.
+            Refusal::Machine(Misdeed::Overloaded) | Refusal::Again(_) => return,
             Refusal::Machine(misdeed) => with_sources(misdeed),
-            Refusal::Again(_) => return,
         };
-        if matches!(self, Refusal::Machine(Misdeed::Overloaded)) {
-            return;
-        }
         server.emit(&Event::Refused { endpoint, client_id, reason });
     }
 

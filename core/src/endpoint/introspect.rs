@@ -9,8 +9,8 @@ use crate::client::{Client, GrantType};
 use crate::error::Misdeed;
 use crate::grant::{GrantId, State};
 use crate::http::Response;
-use crate::token::access_token;
 use crate::token::credential::{Credential, Kind};
+use crate::token::{access_token, audience};
 
 /// Whatever is dead, foreign or not a token is answered with `{"active":false}` and nothing else
 /// (RFC 7662 section 2.2).
@@ -68,7 +68,9 @@ async fn refresh_token(
     let Some(grant) = server.token_store().find(id).await? else { return Ok(None) };
     let current =
         matches!(grant.state, State::Active { generation, .. } if generation == credential.number);
-    let ended = call.now >= credential.expires_at.min(grant.expires_at);
+    let expires_at = credential.expires_at.min(grant.expires_at);
+    // Tokens count whole seconds: in the last one of its grant nothing is made any more.
+    let ended = call.now >= expires_at || grant.expires_at.secs() <= call.now.secs();
     if !current || ended || grant.client_id != client.client_id {
         return Ok(None);
     }
@@ -81,8 +83,10 @@ async fn refresh_token(
     let allowed = server
         .still_allowed(owner, Some((&grant.subject, grant.approved_at)), grant.approved_at)
         .await?;
+    let Ok(owner) = allowed else { return Ok(None) };
     let still_refreshes = server.policy().still_refreshes(&grant.scope, &scope);
-    if allowed.is_err() || scope.is_empty() || !still_refreshes {
+    let is_for_nobody = audience::of_token(server, &owner, &grant.resources, &[]).is_err();
+    if scope.is_empty() || !still_refreshes || is_for_nobody {
         return Ok(None);
     }
     Ok(Some(json!({
@@ -91,6 +95,6 @@ async fn refresh_token(
         "client_id": grant.client_id,
         "sub": server.subject_for(client, &grant.subject),
         "scope": scope.to_string(),
-        "exp": credential.expires_at.min(grant.expires_at).secs(),
+        "exp": expires_at.secs(),
     })))
 }

@@ -19,6 +19,8 @@ const MAX_FETCHED: usize = 16 * 1024;
 const FRESH: Duration = Duration::from_secs(60);
 /// How far the client's clock may be ahead of ours.
 const SKEW: Duration = Duration::from_secs(60);
+/// How many resources one may name.
+const MAX_RESOURCES: usize = 32;
 
 /// An error code, and what to say about it.
 type Wrong = (&'static str, &'static str);
@@ -165,6 +167,10 @@ fn inner(
                 let Some(texts) = texts else {
                     return wrong("a parameter of the request object is of another type");
                 };
+                // None would be taken for all, and no request has so many.
+                if texts.is_empty() || texts.len() > MAX_RESOURCES {
+                    return wrong("resource in the request object names none, or too many");
+                }
                 pairs.extend(texts.into_iter().map(|text| (name.to_owned(), text.to_owned())));
                 continue;
             }

@@ -7,7 +7,7 @@ use crate::client::GrantType;
 use crate::client::authentication::{AuthenticatedClient, authenticate_client};
 use crate::error::Misdeed;
 use crate::event::Event;
-use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step};
+use crate::grant::{CodeVerifier, Field, Grant, GrantId, Outcome, State, Step, Wish};
 use crate::http::{Method, Parameters, Response};
 use crate::scope::{OPENID_SCOPES, Scope};
 use crate::token::access_token::{self, Order};
@@ -196,12 +196,6 @@ pub(crate) async fn take(
     Ok(call.server.token_store().apply(id, step, call.now).await?)
 }
 
-/// What a token request asks for of its grant, when that is less than all.
-struct Wish<'a> {
-    scope: Option<&'a Scope>,
-    resources: &'a [String],
-}
-
 /// The token response for a grant that has just been advanced, or asked for again.
 ///
 /// The step is durable by now. Should anything here fail, the answer is 503 and the code stays
@@ -223,13 +217,20 @@ async fn tokens(
     let client = allowed.await?.map_err(Misdeed::NoLongerAllowed)?;
     // A scope that the client has lost since is not in new tokens.
     let scope = wish.scope.unwrap_or(&grant.scope).intersection(&client.scope);
-    if scope.is_empty() {
-        return Err(Misdeed::ScopeUnavailable);
-    }
     let left = grant.scope.intersection(&client.scope);
     let still_refreshes = server.policy().still_refreshes(&grant.scope, &left);
-    if !first && !still_refreshes {
-        return Err(Misdeed::GrantTypeNotRegistered);
+    let lost = if scope.is_empty() {
+        Err(Misdeed::ScopeUnavailable)
+    } else if !first && !still_refreshes {
+        Err(Misdeed::GrantTypeNotRegistered)
+    } else {
+        audience::of_token(server, &client, &grant.resources, wish.resources).map(drop)
+    };
+    if let Err(misdeed) = lost {
+        // The grant has moved on, and nobody gets what it moved to. Whoever comes again with what they have would
+        // look like a thief; so it ends here, by its name.
+        take(call, credential, Step::Revoke { client: None }).await?;
+        return Err(misdeed);
     }
     let extra = server.subjects().token_claims(&grant.subject).await?;
     let resources = wish.resources;

@@ -451,6 +451,12 @@ impl Pending {
         self.0.request.display.as_deref()
     }
 
+    /// Whom the client's access tokens are to be for: [`Interaction::resources`].
+    #[must_use]
+    pub fn resources(&self) -> &[String] {
+        self.0.resources()
+    }
+
     /// The ticket, for the page's form.
     #[must_use]
     pub fn ticket(&self) -> String {
@@ -539,6 +545,12 @@ impl Consent {
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.interaction.request.scope
+    }
+
+    /// Whom the client's access tokens are to be for: [`Interaction::resources`].
+    #[must_use]
+    pub fn resources(&self) -> &[String] {
+        self.interaction.resources()
     }
 
     /// What of it the person has not granted before.

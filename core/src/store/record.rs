@@ -26,6 +26,9 @@ const VERSION: u8 = 1;
 /// A client that an earlier release would take for another: it knows only identifiers that all clients share.
 const VERSION_OF_PAIRWISE: u8 = 2;
 
+/// A grant that an earlier release would take for another: it knows only tokens for everything.
+const VERSION_OF_RESOURCES: u8 = 3;
+
 /// A record that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
@@ -86,7 +89,7 @@ enum StateRecord {
 /// When it cannot be serialized.
 pub fn write_grant(grant: &Grant) -> Result<String, StoreError> {
     let record = GrantRecord {
-        v: VERSION,
+        v: if grant.resources.is_empty() { VERSION } else { VERSION_OF_RESOURCES },
         id: grant.id.to_string(),
         issuer: grant.issuer.as_str().to_owned(),
         client_id: grant.client_id.clone(),
@@ -526,7 +529,7 @@ fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, RecordError> {
         v: u8,
     }
     match serde_json::from_str::<Versioned>(text)?.v {
-        VERSION | VERSION_OF_PAIRWISE => Ok(serde_json::from_str(text)?),
+        VERSION | VERSION_OF_PAIRWISE | VERSION_OF_RESOURCES => Ok(serde_json::from_str(text)?),
         other => Err(RecordError::Version(other)),
     }
 }

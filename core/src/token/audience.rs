@@ -6,10 +6,13 @@ use crate::http::Parameters;
 use crate::server::AuthorizationServer;
 
 /// All that a token of this client may be for: this server, the host's APIs, the client's own.
-fn available(server: &AuthorizationServer, client: &Client) -> Vec<String> {
-    let mut all = server.policy().audience(server.issuer());
-    let more = client.audiences.iter().filter(|more| !all.contains(more)).cloned();
-    all.extend(more.collect::<Vec<_>>());
+fn available<'a>(server: &'a AuthorizationServer, client: &'a Client) -> Vec<&'a str> {
+    let mut all: Vec<&str> = server.policy().audience(server.issuer()).collect();
+    for more in &client.audiences {
+        if !all.contains(&more.as_str()) {
+            all.push(more);
+        }
+    }
     all
 }
 
@@ -23,10 +26,13 @@ pub(crate) fn asked(
     client: &Client,
     parameters: &Parameters,
 ) -> Result<Vec<String>, Misdeed> {
-    let available = available(server, client);
     let mut asked: Vec<String> = Vec::new();
+    if parameters.get_all("resource").next().is_none() {
+        return Ok(asked);
+    }
+    let available = available(server, client);
     for resource in parameters.get_all("resource") {
-        if !available.iter().any(|it| it == resource) {
+        if !available.contains(&resource) {
             return Err(Misdeed::TargetUnavailable);
         }
         if !asked.iter().any(|it| it == resource) {
@@ -38,15 +44,15 @@ pub(crate) fn asked(
 
 /// The audience of a token: what is asked for, else what was granted, else all that there is. What was taken
 /// from the client since is not in new tokens.
-pub(crate) fn of_token(
-    server: &AuthorizationServer,
-    client: &Client,
+pub(crate) fn of_token<'a>(
+    server: &'a AuthorizationServer,
+    client: &'a Client,
     granted: &[String],
     asked: &[String],
-) -> Result<Vec<String>, Misdeed> {
+) -> Result<Vec<&'a str>, Misdeed> {
     let mut available = available(server, client);
     for wanted in [granted, asked].into_iter().filter(|wanted| !wanted.is_empty()) {
-        available.retain(|it| wanted.contains(it));
+        available.retain(|it| wanted.iter().any(|wanted| wanted == it));
     }
     match available.is_empty() {
         true => Err(Misdeed::TargetUnavailable),

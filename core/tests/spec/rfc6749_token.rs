@@ -145,6 +145,12 @@ fn a_client_that_has_lost_offline_access_refreshes_no_more() {
     let tokens = json_body(&world.redeem(WEB, &unspent));
     assert_eq!(tokens["scope"], "openid email");
     assert!(tokens.get("refresh_token").is_none(), "{tokens}");
+    // It has ended. Whoever tries again, as soon or as late as they like, is no thief.
+    for later in [0, 120] {
+        world.pass(later);
+        assert_error(&world.refresh(WEB, &token), 400, "invalid_grant");
+    }
+    assert!(!world.saw("ReuseDetected"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::administration::claims;
+use crate::audit::audit;
 use crate::error::StoreFailed;
 
 /// The server's own tables, apart from the engine's.
@@ -203,6 +204,7 @@ impl Accounts {
         let (slug, name) = (slug.to_owned(), name.to_owned());
         let organisation = Organisation { id: new_uuid(), slug, name };
         let added = self.0.write(move |connection| {
+            let mut added = Vec::new();
             let sql = "INSERT INTO organisations (id, slug, name) VALUES (?1, ?2, ?3)
                        ON CONFLICT DO NOTHING";
             let Organisation { id, slug, name } = &organisation;
@@ -211,14 +213,19 @@ impl Accounts {
             }
             for new in people {
                 let email = new.email.clone();
-                if !insert_user(connection, id, new)? {
+                let Some(user) = insert_user(connection, id, new)? else {
                     return Err(NotAdded::Taken(format!("the user {email:?}")));
-                }
+                };
+                added.push(user);
             }
-            Ok(organisation)
+            Ok((organisation, added))
         });
         match added.await {
-            Ok(organisation) => Ok(Ok(organisation)),
+            Ok((organisation, added)) => {
+                audit!("organisation.created", organisation = organisation.id, "made");
+                added.iter().for_each(Added::tell);
+                Ok(Ok(organisation))
+            }
             Err(NotAdded::Taken(what)) => Ok(Err(what)),
             Err(NotAdded::Failed(error)) => Err(error),
         }
@@ -231,7 +238,12 @@ impl Accounts {
         new: NewUser,
     ) -> Result<bool, StoreFailed> {
         let id = organisation.id.clone();
-        self.0.write(move |connection| Ok(insert_user(connection, &id, new)?)).await
+        let added = self
+            .0
+            .write(move |connection| Ok::<_, StoreFailed>(insert_user(connection, &id, new)?));
+        let added = added.await?;
+        added.iter().for_each(Added::tell);
+        Ok(added.is_some())
     }
 
     /// A page of an organisation's people whose e-mail contains `part`, by e-mail; `page` begins at 1.
@@ -269,10 +281,13 @@ impl Accounts {
         rights: Rights,
         now: Time,
     ) -> Result<bool, StoreFailed> {
-        let id = id.to_owned();
-        self.0
+        let subject = id.to_owned();
+        let is_changed: Result<bool, StoreFailed> = self
+            .0
             .write(move |connection| {
-                let Some(mut user) = user(connection, "users.id", &id)? else { return Ok(true) };
+                let Some(mut user) = user(connection, "users.id", &subject)? else {
+                    return Ok(true);
+                };
                 let is_admin = rights.is_admin.unwrap_or(user.is_admin);
                 let is_disabled = rights.is_disabled.unwrap_or(user.is_disabled);
                 let loses = user.is_admin && !user.is_disabled && (!is_admin || is_disabled);
@@ -287,10 +302,19 @@ impl Accounts {
                 let sql =
                     "UPDATE users SET claims = ?2, is_admin = ?3, is_disabled = ?4 WHERE id = ?1";
                 let claims = Value::Object(user.claims).to_string();
-                connection.execute(sql, params![id, claims, is_admin, is_disabled])?;
+                connection.execute(sql, params![subject, claims, is_admin, is_disabled])?;
                 Ok(true)
             })
-            .await
+            .await;
+        if matches!(is_changed, Ok(true)) {
+            audit!(
+                "user.changed",
+                subject = id,
+                is_admin = rights.is_admin,
+                "a person was changed"
+            );
+        }
+        is_changed
     }
 
     /// Ends a person's sessions and moves their barrier, so that nothing that they hold works any
@@ -383,16 +407,30 @@ fn others_administer(connection: &Connection, user: &User) -> rusqlite::Result<b
     connection.query_row(sql, [&user.organisation.id, &user.id], |row| row.get(0))
 }
 
+/// A person who has just been added.
+struct Added {
+    id: String,
+    is_admin: bool,
+}
+
+impl Added {
+    fn tell(&self) {
+        audit!("user.created", subject = self.id, is_admin = self.is_admin, "a person was added");
+    }
+}
+
+/// `None` when the e-mail is taken.
 fn insert_user(
     connection: &Connection,
     organisation_id: &str,
     new: NewUser,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Option<Added>> {
     let sql = "INSERT INTO users (id, organisation_id, email, password, is_admin, claims)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
     let (email, claims) = (canonical(&new.email), Value::Object(new.claims).to_string());
-    let row = params![new_uuid(), organisation_id, email, new.password, new.is_admin, claims];
-    Ok(connection.execute(sql, row)? > 0)
+    let added = Added { id: new_uuid(), is_admin: new.is_admin };
+    let row = params![added.id, organisation_id, email, new.password, new.is_admin, claims];
+    Ok((connection.execute(sql, row)? > 0).then_some(added))
 }
 
 fn read_user(row: &Row<'_>) -> rusqlite::Result<User> {

@@ -16,10 +16,14 @@ use crate::problem::Problem;
 
 /// What costs a page, a session to be looked up, or a signature that nobody has asked for. What applications call has
 /// limits of its own, by client; what is public and kept ready has none: it must be there when all else is too much.
-fn is_limited(path: &str) -> bool {
-    let of_applications = path.starts_with("/oauth2/") && path != "/oauth2/authorize";
-    let is_ready = path.starts_with("/.well-known/") || path.starts_with("/assets/");
-    !of_applications && !is_ready && path != "/health"
+/// What ends a session is never refused: whoever wants to be gone is the one who must not wait.
+fn is_limited(app: &App, path: &str) -> bool {
+    let of_engine = path.strip_prefix(app.server.issuer().path()).unwrap_or(path);
+    let of_applications = of_engine.starts_with("/oauth2/") && of_engine != "/oauth2/authorize";
+    let is_ready = path.contains("/.well-known/") || path.starts_with("/assets/");
+    let ends =
+        ["/logout", "/v1/auth/logout"].contains(&path) || path.starts_with("/v1/me/sessions");
+    !of_applications && !is_ready && !ends && path != "/health"
 }
 
 /// Counts a request against its address.
@@ -30,7 +34,7 @@ pub(crate) async fn not_too_often(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    if !is_limited(path) {
+    if !is_limited(&app, path) {
         return next.run(request).await;
     }
     let is_api = path.starts_with("/v1/");

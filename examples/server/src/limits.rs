@@ -69,7 +69,8 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// What is not a password: so many a second, and a minute's worth at once.
+/// What is not a password: so many a second, and a minute's worth at once. The time between two is counted in whole
+/// milliseconds, so of more than a hundred it is a little more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {

@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use grantor::{Session, SignedOut};
+use tracing::Instrument as _;
 
 use crate::accounts::User;
 use crate::app::App;
@@ -18,7 +19,7 @@ pub(crate) async fn sign_out(app: &App, headers: &HeaderMap) -> Result<SignedOut
 /// Ends sessions of this browser, in a task of its own: a browser that hangs up must not leave it half done.
 pub(crate) async fn end_all(app: &App, sessions: Vec<SignedIn>) -> Result<SignedOut, StoreFailed> {
     let app = app.clone();
-    let ending = tokio::spawn(async move {
+    let ending = async move {
         let mut signed_out = SignedOut::default();
         for session in sessions {
             let of_engine = session.to_engine();
@@ -29,8 +30,11 @@ pub(crate) async fn end_all(app: &App, sessions: Vec<SignedIn>) -> Result<Signed
             signed_out.frames.extend(tell(&app, Some(&of_engine)).await?.frames);
         }
         Ok(signed_out)
-    });
-    ending.await.unwrap_or_else(|error| Err(StoreFailed::because(&error)))
+    };
+    // Its lines in the audit are of this request all the same.
+    tokio::spawn(ending.in_current_span())
+        .await
+        .unwrap_or_else(|error| Err(StoreFailed::because(&error)))
 }
 
 /// Ends one of a person's sessions. False when they have none of this id.

@@ -48,7 +48,9 @@ pub(crate) fn start_audit(config: &Config) -> Result<(), Fatal> {
 
 /// What the exporter's own client does is not worth a trace, and would never end.
 fn only_ours() -> EnvFilter {
-    EnvFilter::new("off,grantor=info,grantor_server=info,grantor_axum=info,grantor_sqlite=info")
+    EnvFilter::new(
+        "off,audit=info,grantor=info,grantor_server=info,grantor_axum=info,grantor_sqlite=info",
+    )
 }
 
 fn exporting_to(collector: &str) -> Result<SdkTracerProvider, Fatal> {

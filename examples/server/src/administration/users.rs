@@ -67,7 +67,6 @@ pub(crate) async fn create(
     }
     let user = app.accounts.user_by_email(&email).await?;
     let user = user.ok_or_else(|| Problem::not_found("User not found"))?;
-    audit!("user.created", subject = user.id, is_admin = user.is_admin, "a person was added");
     Ok((user, made_up))
 }
 
@@ -104,7 +103,6 @@ pub(crate) async fn change(
         let text = "Somebody else must be able to administer the organisation first.";
         return Err(Problem::new(409, "Conflict", text));
     }
-    audit!("user.changed", subject = user.id, is_admin = change.is_admin, "a person was changed");
     // Locking out is done again when it is asked for again: the first time may not have come to its end.
     if change.is_active == Some(false) || change.is_active == Some(true) && user.is_disabled {
         let disable = rights.is_disabled;

@@ -76,7 +76,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Fatal> {
         None | Some(Command::Serve) => return runtime.block_on(serve::run(config)),
         Some(command) => command,
     };
-    telemetry::start_audit(&config)?;
+    if !matches!(command, Command::CheckConfig) {
+        telemetry::start_audit(&config)?;
+    }
     let work = async {
         match command {
             Command::Serve => Ok(()),

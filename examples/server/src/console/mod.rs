@@ -113,7 +113,7 @@ fn broken(problem: &Problem) -> Reply {
     let code = match problem.status() {
         404 => "not_found",
         409 => "conflict",
-        503 => "temporarily_unavailable",
+        429 | 503 => "temporarily_unavailable",
         _ => "invalid_request",
     };
     own_page(failure(code, &problem.for_a_person(&[]))).status(problem.status())

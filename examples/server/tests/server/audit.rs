@@ -188,6 +188,12 @@ fn the_audit_has_a_line_of_json_for_whatever_happens_and_says_who_did_it() {
     server.get("/account", &[("cookie", "cerb_sid=a; cerb_sid=b")]);
     let verb = server.command(&["user", "disable", "cy@example.com"]).output().unwrap();
     assert!(verb.status.success(), "{}", stderr(&verb));
+    let add = ["user", "add", "--org", "your-org", "--email", "di@example.com", "--admin"];
+    let verb = server.command(&add).output().unwrap();
+    assert!(verb.status.success(), "{}", stderr(&verb));
+    // Only a look: it writes nothing, also not as somebody else.
+    let verb = server.command(&["check-config"]).output().unwrap();
+    assert!(verb.status.success(), "{}", stderr(&verb));
     server.stop();
     let lines = audit(&server);
     let names: BTreeSet<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
@@ -226,9 +232,13 @@ fn the_audit_has_a_line_of_json_for_whatever_happens_and_says_who_did_it() {
     // The administrator's acts are the administrator's, and what a stranger tries is nobody's.
     // The demonstration and the application that has registered itself were made by nobody who was signed in.
     let admin = of("client.created").find_map(|line| line["span"]["actor"].as_str()).unwrap();
-    for name in ["user.created", "client.secret_rotated", "client.deleted"] {
-        for line in of(name) {
-            assert_eq!(line["span"]["actor"], admin, "{line}");
+    for name in ["user.created", "client.secret_rotated", "client.deleted", "session.ended"] {
+        let by_somebody = |line: &&Value| line["span"]["peer"].is_string();
+        assert!(of(name).any(|line| by_somebody(&line)), "{name}");
+        for line in of(name).filter(by_somebody) {
+            if name != "session.ended" {
+                assert_eq!(line["span"]["actor"], admin, "{line}");
+            }
             assert_eq!(line["span"]["peer"], "127.0.0.1", "{line}");
             assert_eq!(line["span"]["id"].as_str().unwrap().len(), 36, "{line}");
         }
@@ -240,8 +250,12 @@ fn the_audit_has_a_line_of_json_for_whatever_happens_and_says_who_did_it() {
     assert!(failures[1].get("subject").is_none(), "{}", failures[1]);
     let replayed = of("code.replayed").next().unwrap();
     assert!(replayed["grant"].is_string() && replayed["client_id"].is_string(), "{replayed}");
-    let by_command = of("user.disabled").next_back().unwrap();
-    assert_eq!(by_command["span"]["actor"], "command line", "{by_command}");
+    for name in ["user.disabled", "user.created"] {
+        let by_command = of(name).next_back().unwrap();
+        assert_eq!(by_command["span"]["actor"], "command line", "{by_command}");
+    }
+    let made = of("user.created").next_back().unwrap();
+    assert_eq!(made["is_admin"], true, "{made}");
 }
 
 #[cfg(unix)]
