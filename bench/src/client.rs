@@ -1,7 +1,8 @@
-//! One connection that sends a request again and again, as written, and looks at the status.
+//! One connection that sends requests as they are written, and looks at the answers.
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,10 +14,14 @@ pub(crate) struct Connection {
 }
 
 /// What came back, as far as it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Status {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
     pub(crate) code: u16,
     pub(crate) says_when: bool,
+    /// Where it redirects.
+    pub(crate) location: Option<String>,
+    body: Range<usize>,
+    is_kept: bool,
 }
 
 impl Connection {
@@ -25,7 +30,7 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer; the connection is made, and made again, when there is none.
-    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<Status> {
+    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
@@ -40,16 +45,22 @@ impl Connection {
             if stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some((status, is_kept)) = whole(&self.buffer) {
-                self.stream = is_kept.then_some(stream);
-                return Ok(status);
+            if let Some(answer) = whole(&self.buffer) {
+                self.stream = answer.is_kept.then_some(stream);
+                return Ok(answer);
             }
         }
     }
+
+    /// The body of the last answer.
+    pub(crate) fn body(&self, answer: &Answer) -> &str {
+        let body = self.buffer.get(answer.body.clone()).unwrap_or_default();
+        std::str::from_utf8(body).unwrap_or_default()
+    }
 }
 
-/// The status of an answer that is all there, and whether the connection may be used again.
-fn whole(answer: &[u8]) -> Option<(Status, bool)> {
+/// An answer that is all there.
+fn whole(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let header = |wanted: &str| {
@@ -58,11 +69,18 @@ fn whole(answer: &[u8]) -> Option<(Status, bool)> {
             name.eq_ignore_ascii_case(wanted).then(|| value.trim())
         })
     };
-    let length: usize = header("content-length")?.parse().ok()?;
-    if answer.len() < end + 4 + length {
+    let length: usize = match header("content-length") {
+        Some(length) => length.parse().ok()?,
+        // A redirect without a body may say nothing of it.
+        None if head.get(9..10) == Some("3") => 0,
+        None => return None,
+    };
+    let body = end + 4..end + 4 + length;
+    if answer.len() < body.end {
         return None;
     }
     let code = head.split(' ').nth(1)?.parse().ok()?;
     let is_kept = !header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    Some((Status { code, says_when: header("retry-after").is_some() }, is_kept))
+    let says_when = header("retry-after").is_some();
+    Some(Answer { code, says_when, location: header("location").map(str::to_owned), body, is_kept })
 }

@@ -1,8 +1,21 @@
-//! What Grantor does under load, measured. `cargo run --release -p grantor-bench -- --help`
+//! What Grantor costs, and what it does under load, measured. `cargo run --release -p grantor-bench -- --help`
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    reason = "figures are for people, and a measurement that goes wrong may end"
+)]
 
 mod client;
+mod commits;
+mod compare;
+mod credentials;
+mod flow;
 mod host;
 mod overload;
+mod process;
+mod report;
 
 use clap::{Parser, Subcommand};
 
@@ -10,7 +23,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 #[derive(Parser)]
 #[command(
-    about = "Measures Grantor. Each measurement starts the server in a process of its own, on a core of its own"
+    about = "Measures Grantor. Each measurement starts servers in processes of their own, on a core of their own"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -19,20 +32,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Measurement {
+    /// What each kind of request costs, beside the framework alone and beside peers
+    Compare(compare::Compare),
     /// Five times as many requests as can be answered: how many are, and what becomes of the others
     Overload(overload::Overload),
     /// The server that is measured
     #[command(hide = true)]
-    Serve {
-        /// Where its records are
-        folder: std::path::PathBuf,
+    Serve(host::Serve),
+    /// Durable commits by themselves
+    #[command(hide = true)]
+    Commits {
+        /// The database
+        file: std::path::PathBuf,
     },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().measurement {
+        Measurement::Compare(compare) => runtime()?.block_on(compare.run()),
         Measurement::Overload(overload) => runtime()?.block_on(overload.run()),
-        Measurement::Serve { folder } => runtime()?.block_on(host::serve(&folder)),
+        Measurement::Serve(serve) => serve.run(),
+        Measurement::Commits { file } => runtime()?.block_on(commits::run(&file)),
     }
 }
 

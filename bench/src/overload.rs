@@ -2,22 +2,20 @@
 //! open loop): that is what people and their retries do.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::Result;
 use crate::client::Connection;
+use crate::credentials::SERVICE_RS256;
+use crate::flow::{Paths, client_credentials};
+use crate::process::{memory, own, step_aside};
 
 /// Who is that much later has not been answered: people have gone away by then.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -63,8 +61,11 @@ impl Tally {
 impl Overload {
     pub(crate) async fn run(self) -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let (mut server, address, request) = start(folder.path()).await?;
-        let pid = server.id().ok_or("the server has a process")?;
+        step_aside().await?;
+        let server = own(&["serve".as_ref(), folder.path().as_os_str()]).await?;
+        let (address, pid) = (server.address, server.pid());
+        // The dearest signature that there is, so that a request is worth refusing.
+        let request = client_credentials(&Paths::of_grantor(), SERVICE_RS256);
         // Warm, then what it can do.
         closed_loop(address, &request, Duration::from_secs(2)).await;
         let peak = closed_loop(address, &request, Duration::from_secs(10)).await;
@@ -90,7 +91,7 @@ impl Overload {
         let recovery = recover(address, &request, peak / 2.0).await;
         let probe = closed_loop(address, &request, Duration::from_secs(5)).await;
         let after = memory(pid)?;
-        server.kill().await?;
+        server.stop().await?;
 
         let [sent, right, refused, bare, other, late, broken, unsent] = [
             &load.sent,
@@ -161,36 +162,6 @@ impl Overload {
     }
 }
 
-/// Starts the server on the first core, and moves this process to the second.
-async fn start(folder: &std::path::Path) -> Result<(Child, SocketAddr, Vec<u8>)> {
-    let own = std::process::id().to_string();
-    Command::new("taskset")
-        .args(["-a", "-p", "-c", "1", &own])
-        .stdout(Stdio::null())
-        .status()
-        .await?;
-    let mut server = Command::new("taskset")
-        .args(["-c", "0"])
-        .arg(std::env::current_exe()?)
-        .arg("serve")
-        .arg(folder)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let stdout = server.stdout.take().ok_or("its output is a pipe")?;
-    let line =
-        BufReader::new(stdout).lines().next_line().await?.ok_or("the server did not start")?;
-    let (address, secret) = line.split_once(' ').ok_or("the server has said something else")?;
-    let credentials = BASE64_STANDARD.encode(format!("service:{secret}"));
-    let body = "grant_type=client_credentials";
-    let request = format!(
-        "POST /oauth2/token HTTP/1.1\r\nhost: x\r\nauthorization: Basic {credentials}\r\n\
-         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    Ok((server, address.parse()?, request.into_bytes()))
-}
-
 /// How many answers a second there are when each client waits for its own.
 async fn closed_loop(address: SocketAddr, request: &[u8], span: Duration) -> f64 {
     let begun = Instant::now();
@@ -201,7 +172,7 @@ async fn closed_loop(address: SocketAddr, request: &[u8], span: Duration) -> f64
             let (mut connection, mut right) = (Connection::new(address), 0_u64);
             while begun.elapsed() < span {
                 let answer = connection.send(&request).await;
-                right += u64::from(answer.is_ok_and(|status| status.code == 200));
+                right += u64::from(answer.is_ok_and(|answer| answer.code == 200));
             }
             right
         });
@@ -244,10 +215,10 @@ async fn open_loop(
             tally.sent.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let count = match timeout(DEADLINE, connection.send(&request)).await {
-                    Ok(Ok(status)) => match status.code {
+                    Ok(Ok(answer)) => match answer.code {
                         200 => &tally.right,
                         503 | 429 => {
-                            if !status.says_when {
+                            if !answer.says_when {
                                 tally.refused_bare.fetch_add(1, Ordering::Relaxed);
                             }
                             &tally.refused
@@ -274,7 +245,7 @@ async fn open_loop(
     took
 }
 
-/// How long until a second passes in which nobody is refused or waits too long, at half of what can be answered.
+/// How long until half a second passes in which nobody is refused or waits too long, at half of what can be answered.
 async fn recover(address: SocketAddr, request: &[u8], rate: f64) -> Duration {
     let begun = Instant::now();
     for _ in 0..60 {
@@ -294,14 +265,6 @@ async fn recover(address: SocketAddr, request: &[u8], rate: f64) -> Duration {
         }
     }
     begun.elapsed()
-}
-
-/// Megabytes that the server has in memory.
-fn memory(pid: u32) -> Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("it has no memory")?;
-    let kilobytes: usize = line.split_whitespace().nth(1).ok_or("it has no memory")?.parse()?;
-    Ok(kilobytes / 1024)
 }
 
 async fn watch_memory(pid: u32, most: Arc<AtomicUsize>, span: Duration) {
