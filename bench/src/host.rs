@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
 use grantor::store::{ClientStore, KeyStore, Memory, TokenStore};
 use grantor::{
     Algorithm, AuthorizationServer, Builder, Claims, Client, GrantType, Issuer, MasterKey, Next,
-    Response, Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
+    Policy, Response, Scope, Secret, Session, SubjectError, SubjectStatus, Subjects, Time,
 };
 use grantor_sled::Sled;
 use grantor_sqlite::Sqlite;
@@ -108,9 +109,14 @@ async fn built<S: ClientStore + TokenStore + KeyStore + Clone>(
     Ok(settings(AuthorizationServer::builder(ISSUER).store(store)).build().await?)
 }
 
-/// Nothing but what must be said: what is measured are the defaults.
+/// What is measured are the defaults, but for one: clients here refresh again at once, and within the retry window a
+/// refresh token that has just come out of a rotation is answered with itself. Without a window each refresh rotates,
+/// and is written.
 fn settings(builder: Builder) -> Builder {
+    let mut policy = Policy::default();
+    policy.retry_window = Duration::ZERO;
     builder
+        .policy(policy)
         .subjects(People)
         .master_key(MasterKey::from_bytes([7; 32]))
         .interaction("/login")

@@ -49,11 +49,17 @@ enum Measurement {
 
 fn main() -> Result<()> {
     match Arguments::parse().measurement {
-        Measurement::Compare(compare) => runtime()?.block_on(compare.run()),
+        Measurement::Compare(compare) => wakeful()?.block_on(compare.run()),
         Measurement::Overload(overload) => runtime()?.block_on(overload.run()),
         Measurement::Serve(serve) => serve.run(),
         Measurement::Commits { file } => runtime()?.block_on(commits::run(&file)),
     }
+}
+
+/// One thread, for those who ask: it looks for answers again and again while it waits ([`flow::stay_awake`]), so that
+/// no server pays for waking it up.
+fn wakeful() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()
 }
 
 /// As many threads as the process has cores: a server that is pinned to one has one.

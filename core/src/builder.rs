@@ -1,7 +1,7 @@
 //! How a server is put together, and everything that can be wrong with its parts.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::consent::{AsRegistered, ConsentPolicy};
 use crate::env::{Environment, Monotonic, SystemEnvironment};
@@ -16,6 +16,7 @@ use crate::scope::Scope;
 use crate::server::{AuthorizationServer, ErrorPage, PageError, Parts};
 use crate::store::{ClientStore, KeyStore, Outbox, TokenStore};
 use crate::subject::Subjects;
+use crate::token::verified::VerifiedTokens;
 
 /// Builds an [`AuthorizationServer`].
 #[must_use]
@@ -264,6 +265,8 @@ impl Builder {
             registration: self.registration,
             limit: self.limit,
             error_page: self.error_page,
+            metadata: OnceLock::new(),
+            verified: VerifiedTokens::default(),
             issuer,
         };
         Ok(AuthorizationServer::from_parts(parts))

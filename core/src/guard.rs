@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::endpoint::cors;
+use crate::endpoint::document::Document;
 use crate::endpoint::userinfo::bearer;
-use crate::endpoint::{cors, jwks};
 use crate::error::{Misdeed, with_sources};
 use crate::event::Event;
 use crate::http::{Request, Response};
@@ -115,7 +116,7 @@ impl Guard {
             Judge::Here(server) => server.issuer(),
             Judge::Elsewhere(server) => server.issuer(),
         };
-        let document = || {
+        let document = {
             let mut metadata = json!({
                 "resource": self.resource.as_ref().map(Issuer::as_str),
                 "authorization_servers": [issuer.as_str()],
@@ -125,9 +126,9 @@ impl Guard {
             if let (false, Some(members)) = (self.scopes.is_empty(), metadata.as_object_mut()) {
                 members.insert("scopes_supported".to_owned(), self.scopes.clone().into());
             }
-            metadata
+            Document::new(&metadata)
         };
-        jwks::for_everyone(request, document, |misdeed| self.refuse(request, None, &misdeed))
+        document.answer(request, |misdeed| self.refuse(request, None, &misdeed))
     }
 
     /// Says in the challenge where the metadata is (RFC 9728 section 5.1).
@@ -200,7 +201,9 @@ impl Guard {
         let (client, checked) = match &self.judge {
             Judge::Elsewhere(server) => (None, server.check(&token).await),
             Judge::Here(server) => match access_token::live(server, &token, server.now()).await {
-                Ok(Live { token, client, .. }) => (Some(client), self.meant_for_us(server, token)),
+                Ok(Live { token, client, .. }) => {
+                    (Some(client), self.meant_for_us(server, Arc::unwrap_or_clone(token)))
+                }
                 Err(misdeed) => (None, Err(misdeed)),
             },
         };

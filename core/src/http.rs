@@ -73,13 +73,14 @@ pub struct Request {
 impl Request {
     /// The headers that the engine looks at. An adapter copies these and no other; repeated ones
     /// are copied repeatedly.
-    pub const HEADERS: [&'static str; 6] = [
+    pub const HEADERS: [&'static str; 7] = [
         "accept",
         "authorization",
         "content-encoding",
         "content-type",
         "origin",
         "access-control-request-method",
+        "if-none-match",
     ];
 
     /// A GET of a path with an optional query.
@@ -332,7 +333,7 @@ impl Response {
     /// A JSON response that nobody may keep (RFC 6749 section 5.1).
     #[must_use]
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Self::public_json(status, body).private()
+        Self::public_json(status, body.to_string().into_bytes()).private()
     }
 
     /// Nobody may keep it (RFC 6749 section 5.1).
@@ -348,11 +349,11 @@ impl Response {
     }
 
     /// A JSON response without a word on caching.
-    pub(crate) fn public_json(status: u16, body: &serde_json::Value) -> Self {
+    pub(crate) fn public_json(status: u16, body: Vec<u8>) -> Self {
         let mut response = Self::empty(status)
             .header("content-type", "application/json")
             .header("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
-        response.body = body.to_string().into_bytes();
+        response.body = body;
         response
     }
 

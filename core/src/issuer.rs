@@ -48,6 +48,11 @@ impl Issuer {
         Ok(Self(text.into()))
     }
 
+    /// One that was checked before it was written down.
+    pub(crate) fn recorded(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The issuer as configured.
     #[must_use]
     pub fn as_str(&self) -> &str {

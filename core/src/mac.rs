@@ -2,33 +2,35 @@
 //! nothing of what it compares.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
+use aws_lc_rs::hmac::{self, Context, HMAC_SHA256};
 use zeroize::Zeroizing;
 
 use crate::issuer::Issuer;
 
-/// The code of `parts` under a key that is derived for one purpose and one issuer, so that what is
-/// sealed for one is never valid as another.
-pub(crate) fn derived(
-    secret: &[u8; 32],
-    purpose: &str,
-    issuer: &Issuer,
-    parts: &[&[u8]],
-) -> [u8; 32] {
-    let material = [b"grantor 1\0", purpose.as_bytes(), b"\0", issuer.as_str().as_bytes()];
-    let key = Zeroizing::new(hmac(secret, &material));
-    let mut context = Context::with_key(&Key::new(HMAC_SHA256, key.as_slice()));
-    for part in parts {
-        // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
-        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        context.update(part);
+/// A key for one purpose and one issuer, so that what is sealed for one is never valid as another.
+pub(crate) struct Key(hmac::Key);
+
+impl Key {
+    pub(crate) fn derived(secret: &[u8; 32], purpose: &str, issuer: &Issuer) -> Self {
+        let material = [b"grantor 1\0", purpose.as_bytes(), b"\0", issuer.as_str().as_bytes()];
+        let key = Zeroizing::new(hmac(secret, &material));
+        Self(hmac::Key::new(HMAC_SHA256, key.as_slice()))
     }
-    code(context)
+
+    pub(crate) fn code(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = Context::with_key(&self.0);
+        for part in parts {
+            // Lengths separate the parts: ("ab", "c") and ("a", "bc") differ.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        code(context)
+    }
 }
 
 /// The code of what `parts` are one after the other. A key may have any length.
 pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::with_key(&Key::new(HMAC_SHA256, key));
+    let mut context = Context::with_key(&hmac::Key::new(HMAC_SHA256, key));
     for part in parts {
         context.update(part);
     }
@@ -51,6 +53,10 @@ pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn derived(secret: &[u8; 32], purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> [u8; 32] {
+        Key::derived(secret, purpose, issuer).code(parts)
+    }
 
     #[test]
     fn the_code_of_rfc_4231_in_one_part_or_in_two() {

@@ -1,18 +1,19 @@
 //! The authorization server: its parts, and which path leads to which endpoint.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::builder::Builder;
 use crate::client::{Client, Clients};
 use crate::consent::ConsentPolicy;
 use crate::endpoint::authorize::Refusal;
+use crate::endpoint::document::Document;
 use crate::endpoint::{self, Call, cors};
 use crate::env::{Environment, Monotonic, Time};
 use crate::error::Misdeed;
 use crate::event::{Event, Events};
-use crate::fetch::{Document, Fetch, FetchError};
+use crate::fetch::{self, Fetch, FetchError};
 use crate::http::{Request, Response};
 use crate::issuer::Issuer;
 use crate::keys::{
@@ -24,6 +25,7 @@ use crate::registration::Registration;
 use crate::store::{ClientStore, Outbox, Owner, Remembered, StoreError, TokenStore};
 use crate::subject::{Claims, Subjects};
 use crate::token::jwt::{Jws, Unverified};
+use crate::token::verified::VerifiedTokens;
 
 mod still_allowed;
 pub(crate) use still_allowed::Denied;
@@ -51,6 +53,9 @@ pub(crate) struct Parts {
     pub(crate) registration: Option<Arc<dyn Registration>>,
     pub(crate) limit: Arc<dyn RateLimit>,
     pub(crate) error_page: Arc<ErrorPage>,
+    /// What the discovery endpoints say, once they have been asked.
+    pub(crate) metadata: OnceLock<Document>,
+    pub(crate) verified: VerifiedTokens,
 }
 
 /// Renders the error page.
@@ -368,6 +373,15 @@ impl AuthorizationServer {
         self.0.keys.ring()
     }
 
+    pub(crate) fn metadata(&self) -> &OnceLock<Document> {
+        &self.0.metadata
+    }
+
+    /// The access tokens that were verified before.
+    pub(crate) fn verified(&self) -> &VerifiedTokens {
+        &self.0.verified
+    }
+
     pub(crate) fn consent_policy(&self) -> &dyn ConsentPolicy {
         &*self.0.consent_policy
     }
@@ -409,7 +423,7 @@ impl AuthorizationServer {
         url: &str,
         max_age: Duration,
         limit: usize,
-    ) -> Result<Arc<Document>, FetchError> {
+    ) -> Result<Arc<fetch::Document>, FetchError> {
         self.calls(url)?.get(url, max_age, limit).await
     }
 
@@ -434,7 +448,7 @@ impl AuthorizationServer {
         url: &str,
         form: &[(&str, &str)],
         limit: usize,
-    ) -> Result<Document, FetchError> {
+    ) -> Result<fetch::Document, FetchError> {
         self.calls(url)?.post(url, form, None, limit).await
     }
 

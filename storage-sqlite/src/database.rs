@@ -1,15 +1,19 @@
-//! A SQLite file with one writing thread and a few reading ones.
+//! A SQLite file with one writing thread, a few reading ones, and connections for whoever only looks something up.
 //!
 //! A pool of equal connections only moves the contention for the one write lock into
 //! `SQLITE_BUSY`. Here callers send a job and wait. The writer drains what is waiting into one
 //! transaction, a savepoint a job, so that a failing job undoes itself and nothing else, and
 //! answers after the commit: one sync of the disk serves everybody who waited for it.
+//!
+//! To look up a row takes less time than to hand the wish to another thread and to wait for it, and a reader of a
+//! write-ahead log waits for nobody. So that is done where it is asked for, on one of a few connections; and by a
+//! reading thread, like what reads much, when all of them are in use.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +26,10 @@ const QUEUE: usize = 1024;
 /// How many jobs one commit carries at most.
 const BATCH: usize = 128;
 const READERS: usize = 2;
+/// How many look something up at the same time, at most: as many as there are processors.
+const LOOKS: usize = 16;
+/// How many statements a connection keeps prepared: all that there are.
+const STATEMENTS: usize = 64;
 /// How long to wait for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -115,6 +123,7 @@ struct Threads {
     // In an Option so that dropping can close the queues before it waits for the threads.
     queues: Option<(SyncSender<WriteJob>, SyncSender<ReadJob>)>,
     readers: Vec<JoinHandle<()>>,
+    looks: Vec<Mutex<Connection>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -138,17 +147,14 @@ impl Database {
         let (read, jobs) = sync_channel::<ReadJob>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..READERS {
-            let reader = Connection::open_with_flags(
-                path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )
-            .map_err(sqlite)?;
-            reader.busy_timeout(BUSY).map_err(sqlite)?;
-            let jobs = jobs.clone();
+            let (reader, jobs) = (reader(path).map_err(sqlite)?, jobs.clone());
             readers.push(spawn("grantor-sqlite-read", move || run_reader(&reader, &jobs)));
         }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let looks = (0..processors.min(LOOKS)).map(|_| reader(path).map(Mutex::new));
+        let looks = looks.collect::<Result<_, _>>().map_err(sqlite)?;
         let (queues, writer) = (Some((write, read)), Some(writer));
-        Ok(Self(Arc::new(Threads { queues, readers, writer })))
+        Ok(Self(Arc::new(Threads { queues, readers, looks, writer })))
     }
 
     /// Runs `job` in a transaction, and returns its value after the commit is on the disk. When it
@@ -196,13 +202,46 @@ impl Database {
     {
         let (answer, wait) = oneshot::channel();
         let job: ReadJob = Box::new(move |connection| {
-            let result = catch_unwind(AssertUnwindSafe(|| job(connection)))
-                .unwrap_or_else(|_| Err(WriteError::GivenUp.into()));
-            let _ = answer.send(result);
+            let _ = answer.send(run(job, connection));
         });
         let (_, read) = self.queues()?;
         read.try_send(job).map_err(|refused| not_queued(&refused))?;
         wait.await.unwrap_or_else(|_| Err(WriteError::GivenUp.into()))
+    }
+
+    /// Looks up a few rows by their keys, at once and by the thread that asks, if a connection is free; else it is a
+    /// [`Database::read`]. What may read much belongs there: it would keep others from their turn.
+    ///
+    /// # Errors
+    /// The job's own error, or [`WriteError`].
+    pub async fn look<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteError> + Send + 'static,
+    {
+        match self.look_here(job) {
+            Ok(looked) => looked,
+            Err(job) => self.read(job).await,
+        }
+    }
+
+    /// Gives the job back when no connection is free.
+    fn look_here<T, E: From<WriteError>, J>(&self, job: J) -> Result<Result<T, E>, J>
+    where
+        J: FnOnce(&Connection) -> Result<T, E>,
+    {
+        let free = self.0.looks.iter().find_map(|connection| match connection.try_lock() {
+            Ok(connection) => Some(connection),
+            Err(TryLockError::Poisoned(left)) => Some(left.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        match free {
+            Some(connection) => Ok(run(job, &connection)),
+            None => Err(job),
+        }
     }
 
     /// Whether the database can be written to now. It writes nothing.
@@ -216,6 +255,15 @@ impl Database {
     fn queues(&self) -> Result<&(SyncSender<WriteJob>, SyncSender<ReadJob>), WriteError> {
         self.0.queues.as_ref().ok_or(WriteError::GivenUp)
     }
+}
+
+/// A job that panics is an error of its caller's, and of nobody else.
+fn run<T, E: From<WriteError>>(
+    job: impl FnOnce(&Connection) -> Result<T, E>,
+    connection: &Connection,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(|| job(connection)))
+        .unwrap_or_else(|_| Err(WriteError::GivenUp.into()))
 }
 
 fn not_queued<T>(refused: &TrySendError<T>) -> WriteError {
@@ -238,6 +286,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         let Some((write, read)) = self.queues.take() else { return };
         drop(read);
+        self.looks.clear();
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
@@ -269,8 +318,20 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    // Pages that change again before they go to the database file go there once. Sixteen megabytes of log are read at a
+    // start after a crash, which takes some hundredths of a second.
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
 /// Brings the tables up to date, in one transaction: two processes that start together do it once.
@@ -312,6 +373,21 @@ fn run_reader(connection: &Connection, jobs: &Mutex<Receiver<ReadJob>>) {
     }
 }
 
+/// The first job, and those that are on their way: whoever is about to send one gets the processor for as long as jobs
+/// keep coming. A commit costs the disk and the processor the same for one as for many; where nobody else has anything
+/// to do, this takes no time.
+fn together(first: WriteJob, jobs: &Receiver<WriteJob>) -> Vec<WriteJob> {
+    let mut batch = vec![first];
+    loop {
+        std::thread::yield_now();
+        let before = batch.len();
+        batch.extend(jobs.try_iter().take(BATCH - before));
+        if batch.len() == before || batch.len() == BATCH {
+            return batch;
+        }
+    }
+}
+
 struct Writer {
     connection: Connection,
     /// Set after the disk failed to sync.
@@ -325,8 +401,7 @@ impl Writer {
 
     fn run(mut self, jobs: &Receiver<WriteJob>) {
         while let Ok(first) = jobs.recv() {
-            let waiting = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-            self.commit_together(waiting.collect());
+            self.commit_together(together(first, jobs));
         }
         // Statistics for the query planner, kept cheap by SQLite itself.
         let _ = self.connection.execute_batch("PRAGMA optimize");
@@ -359,16 +434,22 @@ impl Writer {
         if self.uncertain {
             return Err(WriteError::Uncertain);
         }
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.say("BEGIN IMMEDIATE")?;
         for job in jobs {
-            self.connection.execute_batch("SAVEPOINT job")?;
+            self.say("SAVEPOINT job")?;
             let (keep, reply) = job(Ok(&self.connection));
             replies.push(reply);
-            let end = if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-            self.connection.execute_batch(end)?;
+            if !keep {
+                self.say("ROLLBACK TO job")?;
+            }
+            self.say("RELEASE job")?;
         }
-        self.connection.execute_batch("COMMIT")?;
+        self.say("COMMIT")?;
         Ok(())
+    }
+
+    fn say(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 }
 
@@ -399,11 +480,40 @@ mod tests {
     }
 
     fn count(database: &Database) -> i64 {
-        block_on(database.read(|connection| {
+        let count = |connection: &Connection| {
             let count = connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
             Ok::<_, WriteError>(count?)
-        }))
-        .unwrap()
+        };
+        let (read, looked) = (block_on(database.read(count)), block_on(database.look(count)));
+        assert_eq!(read.as_ref().unwrap(), looked.as_ref().unwrap());
+        read.unwrap()
+    }
+
+    #[test]
+    fn who_only_looks_waits_for_nobody_and_breaks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("t.db"), SCHEMA).unwrap();
+        block_on(database.write(add(1))).unwrap();
+        let panics = block_on(database.look::<(), WriteError>(|_| panic!("planted")));
+        assert!(matches!(panics, Err(WriteError::GivenUp)));
+        assert_eq!(count(&database), 1);
+        let writes = block_on(database.look(|connection| add(2)(connection)));
+        assert!(writes.is_err(), "a look changes nothing");
+        // While every connection for it is in use, a thread reads.
+        let held: Vec<_> = database.0.looks.iter().map(|look| look.lock().unwrap()).collect();
+        let looked = block_on(database.look(|connection| {
+            assert_eq!(std::thread::current().name(), Some("grantor-sqlite-read"));
+            let count = connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
+            Ok::<i64, WriteError>(count?)
+        }));
+        assert_eq!(looked.unwrap(), 1);
+        drop(held);
+        let here = std::thread::current().id();
+        let looked = block_on(database.look(move |_| {
+            assert_eq!(std::thread::current().id(), here);
+            Ok::<_, WriteError>(())
+        }));
+        looked.unwrap();
     }
 
     #[test]

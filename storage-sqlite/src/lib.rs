@@ -14,6 +14,7 @@
 //! that was redeemed stays redeemed through a crash. Several processes may share the file. Never
 //! put it on a network file system: WAL needs shared memory.
 
+mod cache;
 mod database;
 mod outbox;
 mod schema;

@@ -11,6 +11,7 @@ use grantor::store::{
 use grantor::{Client, Issuer, Scope, Time};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
+use crate::cache::ClientCache;
 use crate::database::{Database, OpenError, WriteError};
 use crate::schema::SCHEMA;
 
@@ -19,7 +20,7 @@ const BATCH: i64 = 500;
 
 /// A store in a SQLite file. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Sqlite(Database);
+pub struct Sqlite(Database, Arc<ClientCache>);
 
 impl Sqlite {
     /// Opens the file, making it and its tables when needed.
@@ -27,7 +28,7 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`], whose message says what to mend.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Database::open(path, SCHEMA).map(Self)
+        Ok(Self(Database::open(path, SCHEMA)?, Arc::default()))
     }
 
     /// Whether the store can be written to now. It writes nothing.
@@ -43,6 +44,13 @@ impl Sqlite {
         job: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.0.write(job).await.map_err(StoreError::from)
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.0.look(job).await.map_err(StoreError::from)
     }
 
     pub(crate) async fn read<T: Send + 'static>(
@@ -130,7 +138,7 @@ impl TokenStore for Sqlite {
     }
 
     async fn find(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        self.read(move |connection| grant_of(connection, id)).await
+        self.look(move |connection| grant_of(connection, id)).await
     }
 
     async fn list(
@@ -177,7 +185,7 @@ impl TokenStore for Sqlite {
     ) -> Result<Option<Remembered>, StoreError> {
         let (issuer, subject, client_id) =
             (issuer.clone(), subject.to_owned(), client_id.to_owned());
-        self.read(move |connection| consent_of(connection, &issuer, &subject, &client_id)).await
+        self.look(move |connection| consent_of(connection, &issuer, &subject, &client_id)).await
     }
 
     async fn consents(
@@ -337,13 +345,26 @@ impl ClientStore for Sqlite {
         issuer: &Issuer,
         client_id: &str,
     ) -> Result<Option<Arc<Client>>, StoreError> {
-        let key = [issuer.as_str(), client_id].map(str::to_owned);
-        self.read(move |connection| {
+        let (issuer, client_id) = (issuer.clone(), client_id.to_owned());
+        let cache = self.1.clone();
+        self.look(move |connection| {
+            let key = [issuer.as_str(), &client_id];
+            let sql = "SELECT version FROM clients
+                       WHERE issuer = ?1 AND client_id = ?2 AND record IS NOT NULL";
+            let mut statement = connection.prepare_cached(sql)?;
+            let version: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
+            let Some(version) = version else { return Ok(None) };
+            if let Some(known) = cache.find(&issuer, &client_id, version) {
+                return Ok(Some(known));
+            }
             let sql = "SELECT record FROM clients
                        WHERE issuer = ?1 AND client_id = ?2 AND record IS NOT NULL";
             let mut statement = connection.prepare_cached(sql)?;
             let text: Option<String> = statement.query_row(key, |row| row.get(0)).optional()?;
-            Ok(text.map(|text| record::read_client(&text).map(Arc::new)).transpose()?)
+            let Some(text) = text else { return Ok(None) };
+            let client = Arc::new(record::read_client(&text)?);
+            cache.keep(&issuer, &client);
+            Ok(Some(client))
         })
         .await
     }
@@ -435,7 +456,7 @@ impl ClientStore for Sqlite {
 
     async fn allows_origin(&self, issuer: &Issuer, origin: &str) -> Result<bool, StoreError> {
         let key = [issuer.as_str(), origin].map(str::to_owned);
-        self.read(move |connection| {
+        self.look(move |connection| {
             let sql = "SELECT 1 FROM origins WHERE issuer = ?1 AND origin = ?2 LIMIT 1";
             Ok(connection.prepare_cached(sql)?.exists(key)?)
         })

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::{Call, jwks};
+use super::{Call, document};
 use crate::error::Misdeed;
 use crate::http::{Method, Response};
 
@@ -31,7 +31,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Response {
     }
     let mut response = Response::empty(200)
         .header("content-type", "text/html; charset=utf-8")
-        .header("cache-control", jwks::CACHE_CONTROL)
+        .header("cache-control", document::CACHE_CONTROL)
         .header("content-security-policy", POLICY.as_str());
     let head = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Session</title>";
     response.body = format!("{head}<script>{SCRIPT}</script></html>").into_bytes();

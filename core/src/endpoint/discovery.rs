@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
+use super::Call;
+use super::document::Document;
 use super::response_mode::ResponseMode;
-use super::{Call, jwks};
 use crate::client::{AuthMethod, GrantType, ResponseType};
 use crate::http::Response;
 use crate::keys::Algorithm;
@@ -14,7 +15,9 @@ use crate::token::jwt::SHARED;
 
 pub(crate) fn answer(call: &Call<'_>) -> Response {
     let refuse = |misdeed| call.conclude(Err(misdeed));
-    jwks::for_everyone(call.request, || metadata(call.server), refuse)
+    // Nothing of it changes while the server runs.
+    let document = call.server.metadata().get_or_init(|| Document::new(&metadata(call.server)));
+    document.answer(call.request, refuse)
 }
 
 fn metadata(server: &AuthorizationServer) -> Value {

@@ -47,7 +47,7 @@ async fn access_token(
     if !own && !served {
         return Ok(None);
     }
-    let mut body = token.claims;
+    let mut body = token.claims.clone();
     if let Some(subject) = &token.subject {
         // As whoever asks knows people, which may be another way than the token's own client does.
         body.insert("sub".into(), call.server.subject_for(client, subject).into());

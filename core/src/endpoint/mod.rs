@@ -14,6 +14,7 @@ pub(crate) mod authorize;
 pub(crate) mod check_session;
 pub(crate) mod cors;
 pub(crate) mod discovery;
+pub(crate) mod document;
 pub(crate) mod end_session;
 pub(crate) mod introspect;
 pub(crate) mod jwks;

@@ -41,7 +41,7 @@ pub(crate) async fn respond(call: &mut Call<'_>) -> Result<Response, Misdeed> {
     match access_token::open(call.server, token, call.now).await {
         Ok((_, Id::Grant(id))) => revoke(call, &client, id, step).await?,
         Ok((token, Id::Client(id))) if token.client_id == client.client_id => {
-            let (issuer, client_id) = (call.server.issuer().clone(), token.client_id);
+            let (issuer, client_id) = (call.server.issuer().clone(), token.client_id.clone());
             // Longer than the token: absent means alive, and a process whose clock is behind must not
             // find it absent before the token has expired for it too.
             let until = token.expires_at.plus(CLOCK_DIFFERENCE);

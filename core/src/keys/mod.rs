@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::endpoint::document::Document;
 use crate::env::{Environment, RandomnessUnavailable, Time};
 use crate::issuer::Issuer;
 use crate::secret::{SealedSecret, Secret};
@@ -140,6 +141,10 @@ pub enum KeyRotation {
     Pending(Time),
 }
 
+fn key_set(keys: Vec<serde_json::Value>) -> serde_json::Value {
+    serde_json::json!({"keys": keys})
+}
+
 /// How often an unknown key id may make us look at the store: a stranger can invent ids.
 const RELOAD_EVERY: Duration = Duration::from_secs(1);
 
@@ -212,13 +217,15 @@ impl Keys {
             let key = ring.signing_key(algorithm, now)?;
             let input = jwt::input(algorithm, typ, &key.kid, claims)?;
             let signature = key.sign(input.as_bytes())?;
-            return Ok(jwt::complete(&input, &signature));
+            return Ok(jwt::complete(input, &signature));
         };
         let keys = signer.keys();
         let input = jwt::input(algorithm, typ, &kid, claims)?;
         let signature = signer.sign(&kid, input.as_bytes()).await?;
-        let token = jwt::complete(&input, &signature);
-        let encoded = token.expose().rsplit('.').next().unwrap_or_default();
+        let length = input.len();
+        let token = jwt::complete(input, &signature);
+        let (input, encoded) = token.expose().split_at(length);
+        let encoded = encoded.trim_start_matches('.');
         // A signature in another form, or of another key, would be refused by every client, later.
         let published = keys.candidates(Some(&kid), algorithm);
         match published.iter().any(|key| key.verify(algorithm, encoded, input.as_bytes())) {
@@ -253,16 +260,23 @@ impl Keys {
         format!("grantor client secret 1\0{}\0{client_id}", self.issuer)
     }
 
-    /// The JWK Set: the ring's and the host's.
-    pub(crate) fn jwks(&self) -> serde_json::Value {
+    /// The JWK Set: the ring's and the host's. The ring's is written once a ring; the host's keys may change.
+    pub(crate) fn jwks(&self) -> Arc<Document> {
         let ring = self.ring();
+        let Some(signer) = &self.signer else {
+            let own = || Arc::new(Document::new(&key_set(ring.jwks().cloned().collect())));
+            return ring.document().get_or_init(own).clone();
+        };
         let mut keys: Vec<serde_json::Value> = ring.jwks().cloned().collect();
-        if let Some(signer) = &self.signer
-            && let Some(serde_json::Value::Array(more)) = signer.keys().to_json().get_mut("keys")
-        {
+        if let Some(serde_json::Value::Array(more)) = signer.keys().to_json().get_mut("keys") {
             keys.append(more);
         }
-        serde_json::json!({"keys": keys})
+        Arc::new(Document::new(&key_set(keys)))
+    }
+
+    /// Whether keys of the host's sign, which come and go as the host likes.
+    pub(crate) fn has_signer(&self) -> bool {
+        self.signer.is_some()
     }
 
     /// What checks this server's own tokens.

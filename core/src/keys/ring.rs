@@ -1,5 +1,6 @@
 //! A key ring: the keys of one issuer, and from when each is active.
 
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::verifying::VerifyingKeys;
 use super::{Algorithm, KeyError, KeyInfo, KeyPolicy, MasterKey, SigningKey, VerifyingKey};
+use crate::endpoint::document::Document;
 use crate::env::{Environment, Time, random};
 use crate::issuer::Issuer;
 use crate::mac;
@@ -18,18 +20,38 @@ pub(crate) struct MacSecret {
     pub(crate) id: [u8; 4],
     active_from: Time,
     secret: Zeroizing<[u8; 32]>,
+    /// The keys that were derived of it: one a purpose, for the issuer of the ring.
+    derived: RwLock<Vec<(&'static str, Issuer, Arc<mac::Key>)>>,
 }
 
 impl MacSecret {
+    fn new(id: [u8; 4], active_from: Time, secret: Zeroizing<[u8; 32]>) -> Self {
+        Self { id, active_from, secret, derived: RwLock::default() }
+    }
+
     /// The message authentication code for one purpose and one issuer.
-    pub(crate) fn mac(&self, purpose: &str, issuer: &Issuer, parts: &[&[u8]]) -> [u8; 32] {
-        mac::derived(&self.secret, purpose, issuer, parts)
+    pub(crate) fn mac(&self, purpose: &'static str, issuer: &Issuer, parts: &[&[u8]]) -> [u8; 32] {
+        self.key(purpose, issuer).code(parts)
+    }
+
+    /// To derive a key costs as much as to use it.
+    fn key(&self, purpose: &'static str, issuer: &Issuer) -> Arc<mac::Key> {
+        let derived = self.derived.read().unwrap_or_else(PoisonError::into_inner);
+        let known = derived.iter().find(|(of, at, _)| *of == purpose && at == issuer);
+        if let Some((.., key)) = known {
+            return key.clone();
+        }
+        drop(derived);
+        let key = Arc::new(mac::Key::derived(&self.secret, purpose, issuer));
+        let mut derived = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+        derived.push((purpose, issuer.clone(), key.clone()));
+        key
     }
 
     /// Whether `tag` is that code.
     pub(crate) fn verifies(
         &self,
-        purpose: &str,
+        purpose: &'static str,
         issuer: &Issuer,
         parts: &[&[u8]],
         tag: &[u8],
@@ -45,6 +67,9 @@ pub(crate) struct Ring {
     /// Makes pairwise identifiers. It is never replaced: clients know people by them. A ring of an earlier
     /// release has none.
     salt: Option<Zeroizing<[u8; 32]>>,
+    /// The public keys as they are sent, once they have been asked for. A ring that serves is never changed: another
+    /// takes its place.
+    document: OnceLock<Arc<Document>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,10 +101,20 @@ impl Ring {
         environment: &dyn Environment,
         now: Time,
     ) -> Result<Self, KeyError> {
-        let mut ring = Self { signing: Vec::new(), secrets: Vec::new(), salt: None };
+        let mut ring = Self::empty();
         ring.salt = Some(Zeroizing::new(random(environment)?));
         ring.add(policy, environment, now)?;
         Ok(ring)
+    }
+
+    pub(crate) fn empty() -> Self {
+        let (signing, secrets, document) = (Vec::new(), Vec::new(), OnceLock::new());
+        Self { signing, secrets, salt: None, document }
+    }
+
+    /// Where its document is kept.
+    pub(super) fn document(&self) -> &OnceLock<Arc<Document>> {
+        &self.document
     }
 
     /// A ring of new keys for the same people.
@@ -104,7 +139,8 @@ impl Ring {
     ) -> String {
         let salt = self.salt.as_deref().copied().map(Zeroizing::new).unwrap_or_default();
         let parts = [purpose.as_bytes(), sector.as_bytes(), name.as_bytes()];
-        BASE64_URL_SAFE_NO_PAD.encode(mac::derived(&salt, "pairwise", issuer, &parts))
+        let key = mac::Key::derived(&salt, "pairwise", issuer);
+        BASE64_URL_SAFE_NO_PAD.encode(key.code(&parts))
     }
 
     pub(super) fn add(
@@ -116,7 +152,7 @@ impl Ring {
         self.add_signing(&policy.algorithms, active_from)?;
         let id = random(environment)?;
         let secret = Zeroizing::new(random(environment)?);
-        self.secrets.push(MacSecret { id, active_from, secret });
+        self.secrets.push(MacSecret::new(id, active_from, secret));
         Ok(())
     }
 
@@ -281,7 +317,7 @@ impl Ring {
         let plain = master.open(&context(issuer), sealed)?;
         let record: RingRecord = serde_json::from_slice(&plain).map_err(|_| KeyError::Damaged)?;
         let decode = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| KeyError::Damaged);
-        let mut ring = Self { signing: Vec::new(), secrets: Vec::new(), salt: None };
+        let mut ring = Self::empty();
         for entry in record.signing {
             let algorithm = entry.alg.parse().map_err(|_| KeyError::Damaged)?;
             let pkcs8 = Zeroizing::new(decode(&entry.pkcs8)?);
@@ -295,7 +331,7 @@ impl Ring {
         for entry in record.secrets {
             let secret = decode_secret(&entry.secret)?;
             let (id, active_from) = (entry.id, entry.active_from);
-            ring.secrets.push(MacSecret { id, active_from, secret });
+            ring.secrets.push(MacSecret::new(id, active_from, secret));
         }
         ring.salt = record.salt.map(|salt| decode_secret(&salt)).transpose()?;
         Ok(ring)

@@ -137,7 +137,7 @@ fn grant(text: &str) -> Result<Grant, RecordError> {
     };
     Ok(Grant {
         id: GrantId::from_text(&record.id).ok_or(RecordError::Field("id"))?,
-        issuer: Issuer::new(&record.issuer).map_err(|_| RecordError::Field("issuer"))?,
+        issuer: Issuer::recorded(&record.issuer),
         client_id: record.client_id,
         subject: record.subject,
         scope: record.scope,

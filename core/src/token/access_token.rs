@@ -16,6 +16,7 @@ use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::subject::Claims;
 use crate::token::claims_request::ClaimsByName;
+use crate::token::verified::TokenHash;
 use crate::token::{audience, claims, jwt};
 
 const TYP: &str = "at+jwt";
@@ -115,7 +116,7 @@ pub(crate) fn is_of_client(claims: &Claims) -> bool {
 
 /// A valid token with the records that keep it alive.
 pub(crate) struct Live {
-    pub(crate) token: AccessToken,
+    pub(crate) token: Arc<AccessToken>,
     /// What was granted by name.
     pub(crate) claims: ClaimsByName,
     pub(crate) client: Arc<Client>,
@@ -127,7 +128,31 @@ pub(crate) async fn open(
     server: &AuthorizationServer,
     token: &str,
     now: Time,
-) -> Result<(AccessToken, Id), Misdeed> {
+) -> Result<(Arc<AccessToken>, Id), Misdeed> {
+    // Whether keys of the host's still count is the host's to say, each time.
+    if server.keys().has_signer() || token.len() > jwt::MAX_LENGTH {
+        return verify(server, token, now).await;
+    }
+    let (hash, ring) = (TokenHash::of(token), server.ring());
+    if let Some((token, id)) = server.verified().find(&hash, &ring) {
+        return match now < token.expires_at {
+            true => Ok((token, id)),
+            false => Err(Misdeed::TokenInvalid("it has expired")),
+        };
+    }
+    let (token, id) = verify(server, token, now).await?;
+    // If another ring has verified it, which was loaded for it, it is kept the next time.
+    if Arc::ptr_eq(&ring, &server.ring()) {
+        server.verified().keep(hash, &token, id, ring);
+    }
+    Ok((token, id))
+}
+
+async fn verify(
+    server: &AuthorizationServer,
+    token: &str,
+    now: Time,
+) -> Result<(Arc<AccessToken>, Id), Misdeed> {
     let mut verified = jwt::verify(token, TYP, &server.keys().verifying(), server.issuer(), now);
     if verified == Err(jwt::Unverified::UnknownKey) {
         server.keys().reload_for_unknown(now).await?;
@@ -140,7 +165,7 @@ pub(crate) async fn open(
     let id = claims.get("jti").and_then(Value::as_str).and_then(Id::from_jti);
     let token = id.and_then(|id| {
         let of_client = matches!(id, Id::Client(_));
-        Some((AccessToken::from_claims(claims, of_client)?, id))
+        Some((Arc::new(AccessToken::from_claims(claims, of_client)?), id))
     });
     token.ok_or(Misdeed::TokenInvalid("a claim is missing"))
 }
@@ -171,7 +196,9 @@ pub(crate) async fn live(
                 return Err(Misdeed::TokenInvalid("its grant is of another subject"));
             }
             // From here on it is the host's own identifier.
-            token.subject = Some(grant.subject);
+            if token.subject.as_deref() != Some(&*grant.subject) {
+                Arc::make_mut(&mut token).subject = Some(grant.subject);
+            }
             (client, grant.claims)
         }
         Id::Client(id) => {
@@ -188,6 +215,7 @@ pub(crate) async fn live(
         return Err(Misdeed::TokenInvalid("its client may have nothing of its scope any more"));
     }
     if scope != token.scope {
+        let token = Arc::make_mut(&mut token);
         token.claims.insert("scope".into(), scope.to_string().into());
         token.scope = scope;
     }

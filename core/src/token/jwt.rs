@@ -6,7 +6,8 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::env::Time;
 use crate::issuer::Issuer;
@@ -18,7 +19,15 @@ use crate::secret::Secret;
 /// The one algorithm with a shared secret.
 pub(crate) const SHARED: &str = "HS256";
 /// The longest token that is looked at.
-const MAX_LENGTH: usize = 16 * 1024;
+pub(crate) const MAX_LENGTH: usize = 16 * 1024;
+
+/// The header of a token, in the order of its names.
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    kid: &'a str,
+    typ: &'a str,
+}
 
 /// What is signed: header and claims (RFC 7515 section 5.1).
 pub(crate) fn input(
@@ -27,15 +36,23 @@ pub(crate) fn input(
     kid: &str,
     claims: &Map<String, Value>,
 ) -> Result<String, KeyError> {
-    let header = json!({"alg": algorithm.as_str(), "typ": typ, "kid": kid});
-    let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Crypto("write claims"))?;
-    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    Ok(format!("{}.{}", encode(header.to_string().as_bytes()), encode(&claims)))
+    let write = |_| KeyError::Crypto("write a token");
+    let header = Header { alg: algorithm.as_str(), kid, typ };
+    let header = serde_json::to_vec(&header).map_err(write)?;
+    let claims = serde_json::to_vec(claims).map_err(write)?;
+    // Room for the signature too, of whatever key.
+    let mut input = String::with_capacity((header.len() + claims.len()) * 4 / 3 + 700);
+    BASE64_URL_SAFE_NO_PAD.encode_string(header, &mut input);
+    input.push('.');
+    BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut input);
+    Ok(input)
 }
 
 /// The token, in its compact form.
-pub(crate) fn complete(input: &str, signature: &[u8]) -> Secret {
-    Secret::new(format!("{input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+pub(crate) fn complete(mut input: String, signature: &[u8]) -> Secret {
+    input.push('.');
+    BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut input);
+    Secret::new(input)
 }
 
 /// A token that has been taken apart. Nothing of it is proved yet.

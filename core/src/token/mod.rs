@@ -7,3 +7,4 @@ pub(crate) mod claims_request;
 pub(crate) mod credential;
 pub(crate) mod id_token;
 pub(crate) mod jwt;
+pub(crate) mod verified;

@@ -306,6 +306,10 @@ fn replacing_all_keys_ends_everything_that_was_issued() {
     let (tokens, code) = (world.tokens(SPA), world.code(SPA));
     let other = world.another_process(Policy::default());
     let old = kids(&world);
+    // It has been seen and found good: that is no reason to believe it afterwards.
+    assert!(world.is_alive(&str_of(&tokens, "access_token")));
+    let seen = bearer(Request::get("/oauth2/userinfo"), &str_of(&tokens, "access_token"));
+    assert_eq!(block_on(other.handle(&seen)).status, 200);
     block_on(world.server.replace_keys()).unwrap();
     assert!(world.saw("KeysReplaced"));
     assert!(kids(&world).iter().all(|kid| !old.contains(kid)));
