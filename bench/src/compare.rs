@@ -339,10 +339,10 @@ fn sync_probe(folder: &Path) -> Result<f64> {
 }
 
 /// Counts the syncs of a server while 64 clients refresh. It is started once more for that, under strace, which slows
-/// down its syncs alone.
+/// down its syncs alone. `-D` makes the server our child, and not that of strace, so that it ends when we say.
 async fn count_syncs(recipe: &Recipe) -> Result<Syncs> {
     let output = tempfile::NamedTempFile::new()?;
-    let strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o"];
+    let strace = ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o"];
     let mut strace: Vec<OsString> = strace.map(OsString::from).to_vec();
     strace.push(output.path().into());
     let syncs = || -> Result<u64> {

@@ -120,14 +120,16 @@ impl AuthorizationServer {
             return cors::preflight(self, request, methods).await;
         }
         let mut call = Call::new(self, request);
+        // In boxes, or a request to the smallest endpoint would carry the room for the largest through every task that
+        // it is handed to.
         let result = match path {
-            path::AUTHORIZE => return endpoint::authorize::answer(call).await,
-            path::END_SESSION => return endpoint::end_session::answer(call).await,
-            path::TOKEN => endpoint::token::respond(&mut call).await,
-            path::USERINFO => endpoint::userinfo::respond(&mut call).await,
-            path::REVOKE => endpoint::revoke::respond(&mut call).await,
-            path::INTROSPECT => endpoint::introspect::respond(&mut call).await,
-            path::REGISTER => endpoint::register::respond(&mut call).await,
+            path::AUTHORIZE => return Box::pin(endpoint::authorize::answer(call)).await,
+            path::END_SESSION => return Box::pin(endpoint::end_session::answer(call)).await,
+            path::TOKEN => Box::pin(endpoint::token::respond(&mut call)).await,
+            path::USERINFO => Box::pin(endpoint::userinfo::respond(&mut call)).await,
+            path::REVOKE => Box::pin(endpoint::revoke::respond(&mut call)).await,
+            path::INTROSPECT => Box::pin(endpoint::introspect::respond(&mut call)).await,
+            path::REGISTER => Box::pin(endpoint::register::respond(&mut call)).await,
             path::JWKS => return endpoint::jwks::answer(&call),
             path::CHECK_SESSION => return endpoint::check_session::answer(&call),
             path::OPENID_CONFIGURATION => return endpoint::discovery::answer(&call),

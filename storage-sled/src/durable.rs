@@ -10,11 +10,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use grantor::store::StoreError;
+use grantor::store::{StoreError, batch};
 use tokio::sync::oneshot;
 
 use crate::open::is_full;
 use crate::records::Failure;
+
+/// How many share a sync at most. Those who come while it lasts share the next.
+const BATCH: usize = 128;
 
 type Waiter = oneshot::Sender<Result<(), Failed>>;
 
@@ -164,7 +167,7 @@ impl Durability {
 
 fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver<Waiter>) {
     while let Ok(first) = waiters.recv() {
-        let all: Vec<Waiter> = std::iter::once(first).chain(waiters.try_iter()).collect();
+        let all = batch(first, waiters, BATCH);
         // What is made now is in sled's buffers, so this flush carries it.
         let made = counters.made.load(Ordering::SeqCst);
         // After a failure nothing is answered until the store is opened again.

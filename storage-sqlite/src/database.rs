@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use grantor::store::batch;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -373,21 +374,6 @@ fn run_reader(connection: &Connection, jobs: &Mutex<Receiver<ReadJob>>) {
     }
 }
 
-/// The first job, and those that are on their way: whoever is about to send one gets the processor for as long as jobs
-/// keep coming. A commit costs the disk and the processor the same for one as for many; where nobody else has anything
-/// to do, this takes no time.
-fn together(first: WriteJob, jobs: &Receiver<WriteJob>) -> Vec<WriteJob> {
-    let mut batch = vec![first];
-    loop {
-        std::thread::yield_now();
-        let before = batch.len();
-        batch.extend(jobs.try_iter().take(BATCH - before));
-        if batch.len() == before || batch.len() == BATCH {
-            return batch;
-        }
-    }
-}
-
 struct Writer {
     connection: Connection,
     /// Set after the disk failed to sync.
@@ -401,7 +387,7 @@ impl Writer {
 
     fn run(mut self, jobs: &Receiver<WriteJob>) {
         while let Ok(first) = jobs.recv() {
-            self.commit_together(together(first, jobs));
+            self.commit_together(batch(first, jobs, BATCH));
         }
         // Statistics for the query planner, kept cheap by SQLite itself.
         let _ = self.connection.execute_batch("PRAGMA optimize");

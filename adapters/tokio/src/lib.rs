@@ -4,6 +4,7 @@
 mod load;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grantor::{AuthorizationServer, Failure, Request, Response};
@@ -49,6 +50,7 @@ pub async fn answer<E>(
     let Some(_place) = LOAD.place(&request.path) else {
         return refused(server, &request).await;
     };
+    let request = Arc::new(request);
     let handling = tokio::spawn({
         let (server, request) = (server.clone(), request.clone());
         // Its log lines belong to the request all the same.

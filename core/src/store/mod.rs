@@ -17,6 +17,7 @@ use crate::grant::{Grant, GrantId, Outcome, Step};
 use crate::issuer::Issuer;
 use crate::scope::Scope;
 
+mod batch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
@@ -25,6 +26,7 @@ mod outbox;
 mod planted;
 pub mod record;
 
+pub use batch::batch;
 pub use memory::Memory;
 pub use outbox::{Message, Outbox};
 
