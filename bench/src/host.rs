@@ -45,6 +45,16 @@ pub(crate) enum Storage {
     Sled,
 }
 
+impl Storage {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Storage::Memory => "memory",
+            Storage::Sqlite => "sqlite",
+            Storage::Sled => "sled",
+        }
+    }
+}
+
 /// The host's people: `u0`, `u1` and so on.
 struct People;
 
@@ -73,7 +83,7 @@ impl Serve {
             match self.storage {
                 Storage::Memory => built(Memory::new(), &issuer).await,
                 Storage::Sqlite => built(Sqlite::open(database(&self.folder))?, &issuer).await,
-                Storage::Sled => built(Sled::open(self.folder.join("sled"))?, &issuer).await,
+                Storage::Sled => built(Sled::open(sled(&self.folder))?, &issuer).await,
             }
         })?;
         let sessions = (0..PEOPLE).map(|n| {
@@ -91,7 +101,12 @@ impl Serve {
     }
 }
 
-const ISSUER: &str = "http://localhost:4000";
+pub(crate) const ISSUER: &str = "http://localhost:4000";
+
+/// Where sled keeps its records.
+pub(crate) fn sled(folder: &Path) -> PathBuf {
+    folder.join("sled")
+}
 
 /// Where SQLite keeps its records.
 pub(crate) fn database(folder: &Path) -> PathBuf {

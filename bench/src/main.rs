@@ -16,6 +16,7 @@ mod host;
 mod overload;
 mod process;
 mod report;
+mod scale;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +37,8 @@ enum Measurement {
     Compare(compare::Compare),
     /// Five times as many requests as can be answered: how many are, and what becomes of the others
     Overload(overload::Overload),
+    /// What becomes of costs with a million grants, with many clients, and while ended grants are purged
+    Scale(scale::Scale),
     /// The server that is measured
     #[command(hide = true)]
     Serve(host::Serve),
@@ -51,6 +54,7 @@ fn main() -> Result<()> {
     match Arguments::parse().measurement {
         Measurement::Compare(compare) => wakeful()?.block_on(compare.run()),
         Measurement::Overload(overload) => runtime()?.block_on(overload.run()),
+        Measurement::Scale(scale) => wakeful()?.block_on(scale.run()),
         Measurement::Serve(serve) => serve.run(),
         Measurement::Commits { file } => runtime()?.block_on(commits::run(&file)),
     }

@@ -329,7 +329,8 @@ impl AuthorizationServer {
     }
 
     async fn maintenance(&self) -> Result<Duration, MaintenanceError> {
-        const BATCH: usize = 1000;
+        // Whoever wants to write waits for a batch at most: some milliseconds.
+        const BATCH: usize = 200;
         let now = self.now();
         let (rotated, due) = self.0.keys.maintain(self.environment(), now).await?;
         if let Some(rotation) = rotated {
