@@ -105,9 +105,31 @@ slow:
 overload seconds="60":
     cargo run --release -p grantor-bench -- overload --strict --seconds {{seconds}}
 
-# That the measurements work. What they say of an unoptimized build is nothing.
-bench-smoke:
+# What each kind of request costs, beside the frameworks alone and beside peers: some five minutes, and what `just bench-peers` takes.
+# The report is in target/bench. Needs taskset, strace, Node and two cores.
+bench *options: bench-peers
+    cargo run --release -p grantor-bench -- compare --rounds 3 --seconds 0.4 {{options}}
+
+# The peers, built.
+bench-peers profile="release":
+    cd bench/peers/oidc-provider && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+    cargo build --profile {{profile}} --manifest-path bench/peers/oxide-auth/Cargo.toml
+    cargo build --profile {{profile}} --manifest-path bench/peers/oauth-as/Cargo.toml
+
+# What costs become with a million grants and a hundred thousand clients, and while ended grants are purged: some ten minutes.
+scale *options:
+    cargo run --release -p grantor-bench -- scale {{options}}
+
+# That the measurements work, on unoptimized builds: their figures say nothing.
+bench-smoke: (bench-peers "dev")
     cargo run -q -p grantor-bench -- overload --seconds 2
+    cargo run -q -p grantor-bench -- compare --peer-builds debug --rounds 1 --seconds 0.1 --clients 4 --report target/bench-smoke
+    cargo run -q -p grantor-bench -- scale --grants 1000,2000 --clients 1,100 --seconds 0.1
+
+# How many instructions each kind of request takes: `check` fails when one has risen by a tenth, `write` makes a new
+# baseline. The build is unoptimized, so that it costs no second one: what grows there grows. Needs valgrind.
+instructions verb="check":
+    cargo run -q -p grantor-instructions -- {{verb}}
 
 # Every fuzz target for some seconds. Needs cargo-fuzz.
 fuzz seconds="5":

@@ -45,6 +45,9 @@ pub(crate) struct Compare {
     /// Where the peers are, built
     #[arg(long, default_value = "bench/peers")]
     peers: PathBuf,
+    /// How those of them were built that are in Rust
+    #[arg(long, default_value = "release")]
+    peer_builds: String,
     /// Where the servers keep their records; what is durable is as fast as the disk there
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -222,7 +225,8 @@ impl Compare {
             });
         }
         for (name, program) in [("oxide-auth", "peer-oxide-auth"), ("oauth-as", "peer-oauth-as")] {
-            let program = self.peers.join(name).join("target/release").join(program);
+            let program =
+                self.peers.join(name).join("target").join(&self.peer_builds).join(program);
             let paths = Paths {
                 authorize: "/authorize",
                 token: "/token",

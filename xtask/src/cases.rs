@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     /// It may only fall.
-    const OPEN: usize = 10;
+    const OPEN: usize = 8;
 
     #[test]
     fn each_case_names_tests_that_are_there() {

@@ -1,5 +1,5 @@
-//! Two thousand connections that send half a header, or half a body, to each adapter: all are closed by
-//! the deadline, and honest requests are answered meanwhile. It takes as long as the deadline.
+//! Two thousand connections that send half a header, or half a body, to each adapter, and a hundred that ask and never
+//! read: all are closed by the deadline, and honest requests are answered meanwhile. It takes as long as the deadline.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test")]
 
@@ -9,11 +9,13 @@ use std::time::Duration;
 use grantor_adapter_tests::Host;
 use grantor_adapter_tests::wire::{request, send};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const CONNECTIONS: usize = 2000;
+/// How many of them ask and do not read. actix says one thing a connection, which always has room.
+const DEAF: usize = 100;
 const HONEST: usize = 100;
 /// More than any deadline of the adapters.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,6 +40,23 @@ async fn dawdle(address: SocketAddr, half: &str) -> bool {
     timeout(PATIENCE, stream.read_to_end(&mut answer)).await.is_ok()
 }
 
+/// Asks on and on, and reads nothing, so that the answers fill what the two sides keep of them (a zero window); whether
+/// the server ended the connection.
+async fn be_deaf(address: SocketAddr) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    let Ok(mut stream) = socket.connect(address).await else { return true };
+    let begun = Instant::now();
+    let request = b"GET /oauth2/jwks.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    while begun.elapsed() < PATIENCE {
+        // What cannot be sent now is tried again: only an error is an end.
+        if let Ok(Err(_)) = timeout(Duration::from_secs(1), stream.write(&request)).await {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether all slow connections were closed and all honest requests answered.
 async fn strain(host: Host) -> bool {
     let address = host.address;
@@ -45,6 +64,11 @@ async fn strain(host: Host) -> bool {
         .filter_map(|n| HALVES.get(n % HALVES.len()))
         .map(|half| dawdle(address, half))
         .collect();
+    let deaf = if host.name == "axum" { DEAF } else { 0 };
+    for _ in 0..deaf {
+        dawdlers.spawn(be_deaf(address));
+    }
+    let all = CONNECTIONS + deaf;
     let honest = tokio::task::spawn_blocking(move || {
         let metadata = request("GET", "/.well-known/openid-configuration", &[], b"");
         let answers = (0..HONEST).map(|_| send(address, &metadata));
@@ -56,11 +80,11 @@ async fn strain(host: Host) -> bool {
         closed += usize::from(ended.unwrap());
     }
     println!(
-        "{}: {closed} of {CONNECTIONS} slow connections were closed, {answered} of {HONEST} honest \
+        "{}: {closed} of {all} slow connections were closed, {answered} of {HONEST} honest \
          requests answered",
         host.name
     );
-    closed == CONNECTIONS && answered == HONEST
+    closed == all && answered == HONEST
 }
 
 #[tokio::main]

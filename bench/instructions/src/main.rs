@@ -1,6 +1,7 @@
 //! Counts the instructions of each kind of request, with valgrind. Unlike times they are the same on every machine of a
 //! kind, so that a change which makes a request dearer is seen in the change itself: `just instructions` fails when one
-//! has risen by more than a tenth of what `bench/instructions/baseline.json` says.
+//! has risen by more than a tenth of what `bench/instructions/baseline.json` says. The baseline is of the unoptimized
+//! build, which everybody who changes Grantor has already.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "figures are for people")]
 

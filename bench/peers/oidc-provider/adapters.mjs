@@ -49,16 +49,10 @@ export function memoryAdapter() {
 //   group=false  each upsert/consume/destroy/revoke is its own durable commit (autocommit statement)
 //   group=true   operations queued while the event loop was busy share one transaction; every caller
 //                still waits for the commit that holds its own operation (group commit)
-export async function sqliteAdapter(path, { group = false, driver = 'better-sqlite3', checkpoint = 1000 } = {}) {
-  let db;
-  if (driver === 'node:sqlite') {
-    const { DatabaseSync } = await import('node:sqlite');
-    db = new DatabaseSync(path);
-  } else {
-    const { default: Database } = await import('better-sqlite3');
-    db = new Database(path);
-  }
-  db.exec(`PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=${checkpoint};`);
+export async function sqliteAdapter(path, group) {
+  const { default: Database } = await import('better-sqlite3');
+  const db = new Database(path);
+  db.exec(`PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;`);
   db.exec(`
     CREATE TABLE IF NOT EXISTS oidc (
       model TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
@@ -78,8 +72,6 @@ export async function sqliteAdapter(path, { group = false, driver = 'better-sqli
     revoke: db.prepare('DELETE FROM oidc WHERE grant_id=?'),
     begin: db.prepare('BEGIN IMMEDIATE'), commit: db.prepare('COMMIT'), rollback: db.prepare('ROLLBACK'),
   };
-  const stats = { commits: 0, ops: 0 };
-
   let queue = [];
   const flush = () => {
     const batch = queue; queue = [];
@@ -87,7 +79,6 @@ export async function sqliteAdapter(path, { group = false, driver = 'better-sqli
       q.begin.run();
       for (const o of batch) o.stmt.run(...o.args);
       q.commit.run();
-      stats.commits += 1; stats.ops += batch.length;
       for (const o of batch) o.resolve();
     } catch (e) {
       try { q.rollback.run(); } catch {}
@@ -98,7 +89,7 @@ export async function sqliteAdapter(path, { group = false, driver = 'better-sqli
     ? (stmt, ...args) => new Promise((resolve, reject) => {
         if (queue.push({ stmt, args, resolve, reject }) === 1) setImmediate(flush);
       })
-    : async (stmt, ...args) => { stmt.run(...args); stats.commits += 1; stats.ops += 1; };
+    : async (stmt, ...args) => { stmt.run(...args); };
 
   const row = (r) => {
     if (!r) return undefined;
@@ -121,5 +112,5 @@ export async function sqliteAdapter(path, { group = false, driver = 'better-sqli
     async destroy(id) { await write(q.destroy, this.model, id); }
     async revokeByGrantId(grantId) { await write(q.revoke, grantId); }
   };
-  return { Adapter, db, stats };
+  return { Adapter, db };
 }

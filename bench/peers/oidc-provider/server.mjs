@@ -1,26 +1,21 @@
-// Peer server: oidc-provider.
-//   node server.mjs memory
-//   node server.mjs sqlite       DB [--driver node:sqlite]   each write its own durable commit
-//   node server.mjs sqlite-group DB [--driver node:sqlite]   group commit
-//   ... [--workers N]   sqlite modes only: N cluster processes on one port
-// Prints one line, `127.0.0.1:PORT`, when ready. Logs to stderr. SIGTERM ends it.
+// The peer oidc-provider, as a host would write it: people who are signed in, and grants that need no consent.
+//   node server.mjs memory X            records in plain Maps
+//   node server.mjs sqlite DB           each write is a durable commit of its own
+//   node server.mjs sqlite-group DB     the writes of one turn of the event loop share a durable commit
+// Prints one line, `127.0.0.1:PORT`, when it is ready.
 process.env.NODE_ENV ??= 'production';
 const http = await import('node:http');
 const crypto = await import('node:crypto');
-const { default: cluster } = await import('node:cluster');
+const { default: Provider } = await import('oidc-provider');
 const { memoryAdapter, sqliteAdapter } = await import('./adapters.mjs');
 
-const argv = process.argv.slice(2);
-const opt = (n, d) => { const i = argv.indexOf(n); return i < 0 ? d : argv.splice(i, 2)[1]; };
-const workers = Number(opt('--workers', '1'));
-const driver = opt('--driver', 'better-sqlite3');
-const [mode, dbPath] = argv;
-if (!['memory', 'sqlite', 'sqlite-group'].includes(mode) || (mode !== 'memory' && !dbPath) || (mode === 'memory' && workers > 1)) {
-  console.error('usage: server.mjs memory | sqlite DB | sqlite-group DB  [--driver better-sqlite3|node:sqlite] [--workers N]');
+const [mode, dbPath] = process.argv.slice(2);
+if (!['memory', 'sqlite', 'sqlite-group'].includes(mode) || !dbPath) {
+  console.error('usage: server.mjs memory | sqlite | sqlite-group  DB');
   process.exit(2);
 }
 
-// keys are generated at start, and shared with cluster workers through their environment
+// Made at each start.
 function makeKeys() {
   const ed = crypto.generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
   const rsa = crypto.generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
@@ -32,22 +27,11 @@ function makeKeys() {
     cookieKey: crypto.randomBytes(32).toString('base64url'),
   };
 }
-const keys = process.env.PEER_KEYS ? JSON.parse(process.env.PEER_KEYS) : makeKeys();
-
-if (workers > 1 && cluster.isPrimary) {
-  (await sqliteAdapter(dbPath, { driver })).db.close();          // make the schema once
-  let printed = false, up = 0;
-  const kids = Array.from({ length: workers }, () => cluster.fork({ PEER_KEYS: JSON.stringify(keys) }));
-  for (const w of kids) w.on('message', (m) => { up += 1; if (up === workers && !printed) { printed = true; console.log(m.addr); } });
-  cluster.on('exit', () => process.exit(1));
-  for (const s of ['SIGTERM', 'SIGINT']) process.on(s, () => { cluster.removeAllListeners('exit'); for (const w of kids) w.kill(s); process.exit(0); });
-} else {
-  await serve();
-}
+const keys = makeKeys();
+await serve();
 
 async function serve() {
-  const { default: Provider } = await import('oidc-provider');
-  const sqlite = mode === 'memory' ? undefined : await sqliteAdapter(dbPath, { group: mode === 'sqlite-group', driver });
+  const sqlite = mode === 'memory' ? undefined : await sqliteAdapter(dbPath, mode === 'sqlite-group');
   const adapter = sqlite?.Adapter ?? memoryAdapter();
 
   let handler = (req, res) => { res.statusCode = 503; res.end(); };
@@ -140,6 +124,5 @@ async function serve() {
     }
     callback(req, res);
   };
-  for (const s of ['SIGTERM', 'SIGINT']) process.on(s, () => { if (sqlite) console.error('sqlite', JSON.stringify(sqlite.stats)); process.exit(0); });
-  if (cluster.isWorker) process.send({ addr }); else console.log(addr);
+  console.log(addr);
 }

@@ -1,6 +1,6 @@
 //! RFC 8707: a token for one resource opens no other.
 
-use grantor::{Policy, Request, Response};
+use grantor::{Next, Policy, Request, Response};
 use serde_json::{Value, json};
 
 use crate::client_keys::{ClientKey, Network};
@@ -152,9 +152,22 @@ fn the_page_learns_what_is_asked_for() {
     let world = world();
     for (asked, expected) in [(&[][..], &[][..]), (&[("resource", BILLS)][..], &[BILLS][..])] {
         let ticket = world.ticket(SPA, asked);
-        let interaction = pollster::block_on(world.server.resume(&ticket)).unwrap();
-        assert_eq!(interaction.resources(), expected);
+        let visit = || pollster::block_on(world.server.resume(&ticket)).unwrap();
+        assert_eq!(visit().resources(), expected);
+        let Ok(Next::SignIn(pending, _)) = pollster::block_on(visit().proceed(None)) else {
+            panic!()
+        };
+        assert_eq!(pending.resources(), expected);
     }
+    // A client that must ask, and what the person is asked.
+    world.change(THIRD, |client| client.audiences = vec![BILLS.into()]);
+    let ticket = world.ticket(THIRD, &[("resource", BILLS)]);
+    let interaction = pollster::block_on(world.server.resume(&ticket)).unwrap();
+    let Ok(Next::Consent(consent)) = pollster::block_on(interaction.proceed(Some(world.session())))
+    else {
+        panic!()
+    };
+    assert_eq!(consent.resources(), [BILLS]);
 }
 
 #[test]

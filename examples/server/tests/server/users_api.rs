@@ -30,6 +30,20 @@ fn a_person_is_added_and_signs_in_with_the_password_that_is_shown_once() {
 }
 
 #[test]
+fn of_people_elsewhere_an_administrator_learns_only_that_an_address_is_in_use() {
+    let server = Server::new();
+    let init = ["init", "--org", "elsewhere", "--admin-email", "zoe@elsewhere.example"];
+    let made = server.command(&init).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    let taken = add(&server, &json!({"email": "Zoe@elsewhere.example", "name": "Impostor"}));
+    let own = add(&server, &json!({"email": server.admin().0}));
+    assert_eq!((taken.status, &taken.text), (409, &own.text), "as of one's own");
+    let listed = server.admin_api("GET", "users?filter[email]=elsewhere", &json!(null));
+    assert_eq!((listed.status, &listed.json()["total"]), (200, &json!(0)));
+    assert!(!listed.text.contains("zoe"));
+}
+
+#[test]
 fn people_are_listed_in_pages_and_found_by_a_part_of_their_address() {
     let server = Server::new();
     for n in 0..5 {
