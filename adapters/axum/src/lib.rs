@@ -28,6 +28,7 @@ mod protect;
 mod reply;
 mod routes;
 mod serve;
+mod waiting;
 
 pub use grantor_tokio::{is_overloaded, maintain};
 pub use protect::{Admitted, Bearer, Protect, ProtectService, TokenClaims, protect};

@@ -1,6 +1,7 @@
 //! Serving with deadlines, which `axum::serve` does not have: it keeps half-sent headers open for
 //! ever.
 
+use std::convert::Infallible;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +26,9 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutBody;
 
-/// How many connections are served at once. More wait in the listener's queue.
+use crate::waiting::{Place, Sending, Waiting};
+
+/// How many connections are served at once. For another one the one is closed that has waited longest without a request.
 const CONNECTIONS: usize = 4096;
 /// How long a client may pause while it sends a body or takes an answer.
 const STALL: Duration = Duration::from_secs(30);
@@ -75,21 +78,25 @@ impl Serve {
             maintenance.spawn(grantor_tokio::maintain(server));
         }
         let graceful = GracefulShutdown::new();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let (permits, waiting) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::default());
         loop {
             let accepted = tokio::select! {
                 // First the wish to stop, which is heard from its first look on: before anybody is answered.
                 biased;
                 () = &mut stop => break,
-                accepted = accept(&listener, &permits) => accepted,
+                accepted = accept(&listener, &permits, &waiting) => accepted,
             };
             let Some((stream, permit)) = accepted? else { continue };
             let Ok(peer) = stream.peer_addr() else { continue };
             let _ = stream.set_nodelay(true);
             limit_stalls(&stream);
             let (app, transport, watcher) = (app.clone(), transport.clone(), graceful.watcher());
+            let place = Place::new(&waiting);
             tokio::spawn(async move {
-                transport.converse(stream, peer, app, watcher).await;
+                tokio::select! {
+                    () = transport.converse(stream, peer, app, watcher, &place) => {}
+                    () = place.given_up() => {}
+                }
                 drop(permit);
             });
         }
@@ -125,21 +132,28 @@ enum Transport {
 
 impl Transport {
     /// Serves one connection to its end. One that breaks is its client's affair.
-    async fn converse(self, stream: TcpStream, peer: SocketAddr, app: Router, watcher: Watcher) {
+    async fn converse(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        app: Router,
+        watcher: Watcher,
+        place: &Arc<Place>,
+    ) {
         match self {
-            Transport::Plain => http(stream, peer, app, watcher).await,
+            Transport::Plain => http(stream, peer, app, watcher, place).await,
             #[cfg(feature = "tls")]
             Transport::Tls(acceptor) => {
                 let agreed = tokio::time::timeout(HEADER_DEADLINE, acceptor.accept(stream)).await;
                 if let Ok(Ok(stream)) = agreed {
-                    http(stream, peer, app, watcher).await;
+                    http(stream, peer, app, watcher, place).await;
                 }
             }
         }
     }
 }
 
-async fn http<S>(stream: S, peer: SocketAddr, app: Router, watcher: Watcher)
+async fn http<S>(stream: S, peer: SocketAddr, app: Router, watcher: Watcher, place: &Arc<Place>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -147,7 +161,11 @@ where
         let body = |body| axum::body::Body::new(TimeoutBody::new(STALL, body));
         let mut request = request.map(body);
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().oneshot(request)
+        let (app, working) = (app.clone(), place.works());
+        async move {
+            let response = app.oneshot(request).await?;
+            Ok::<_, Infallible>(response.map(|body| Sending::new(body, working)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -170,10 +188,16 @@ fn limit_stalls(stream: &TcpStream) {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
+    waiting: &Waiting,
 ) -> io::Result<Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)>> {
-    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
     match listener.accept().await {
-        Ok((stream, _)) => Ok(Some((stream, permit))),
+        Ok((stream, _)) => {
+            if permits.available_permits() == 0 {
+                waiting.make_room();
+            }
+            let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+            Ok(Some((stream, permit)))
+        }
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput) => Err(error),
         Err(_) => {
             tokio::time::sleep(Duration::from_millis(100)).await;
