@@ -105,10 +105,10 @@ slow:
 overload seconds="60":
     cargo run --release -p grantor-bench -- overload --strict --seconds {{seconds}}
 
-# What each kind of request costs, beside the frameworks alone and beside peers: some five minutes, and what `just bench-peers` takes.
-# The report is in target/bench. Needs taskset, strace, Node and two cores.
+# What each kind of request costs, beside the frameworks alone and beside peers: some five minutes, and what the builds take.
+# The report is in target/bench; the book's is made by `--rounds 5 --clients 1,16,64`. Needs taskset, strace, Node and two cores.
 bench *options: bench-peers
-    cargo run --release -p grantor-bench -- compare --rounds 3 --seconds 0.4 {{options}}
+    cargo run --release -p grantor-bench -- compare --rounds 3 --seconds 0.3 --clients 16,64 {{options}}
 
 # The peers, built.
 bench-peers profile="release":

@@ -10,14 +10,15 @@ use crate::Result;
 
 const SCHEMA: Schema = Schema {
     application_id: 0x4752_4e42,
-    migrations: &[
-        "CREATE TABLE rows (id BLOB PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;",
-    ],
+    migrations: &["
+CREATE TABLE rows (id INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
+INSERT INTO rows (record) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+    SELECT printf('%0700d', i) FROM n;"],
 };
-const CLIENTS: usize = 64;
+const CLIENTS: u64 = 64;
 const SPAN: Duration = Duration::from_secs(2);
 
-/// Changes rows of the size of a grant, each of 64 waiting for its commit.
+/// Changes rows of the size of a grant, here and there among twenty thousand, each of 64 waiting for its commit.
 pub(crate) async fn run(file: &Path) -> Result<()> {
     let database = Database::open(file, SCHEMA)?;
     let begun = Instant::now();
@@ -26,14 +27,15 @@ pub(crate) async fn run(file: &Path) -> Result<()> {
         let database = database.clone();
         clients.spawn(async move {
             let mut commits = 0_u64;
-            let id = vec![u8::try_from(client).unwrap_or_default(); 32];
             while begun.elapsed() < SPAN {
-                let (id, record) = (id.clone(), format!("{commits:0700}"));
+                // Steps by a prime go everywhere.
+                let id = 1 + (client * 311 + commits * 7919) % 20_000;
+                let record = format!("{commits:0700}");
                 let write = database.write(move |connection| {
-                    let sql = "REPLACE INTO rows (id, record) VALUES (?1, ?2)";
+                    let sql = "UPDATE rows SET record = ?2 WHERE id = ?1";
                     connection
                         .prepare_cached(sql)
-                        .and_then(|mut statement| statement.execute((id, record)))
+                        .and_then(|mut statement| statement.execute((id.cast_signed(), record)))
                         .map_err(WriteError::from)
                 });
                 if write.await.is_ok() {

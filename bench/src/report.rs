@@ -293,10 +293,10 @@ impl Report {
         }
         writeln!(
             text,
-            "\n### What is promised\n\n| | wanted | measured | |\n| --- | --- | --- | --- |"
+            "\n### What we aim at\n\n| | wanted | measured | |\n| --- | --- | --- | --- |"
         )?;
         for Promise { text: what, wanted, measured, is_kept } in self.promises() {
-            let kept = if is_kept { "kept" } else { "**missed**" };
+            let kept = if is_kept { "reached" } else { "**missed**" };
             writeln!(text, "| {what} | {wanted} | {measured} | {kept} |")?;
         }
         Ok(())

@@ -322,7 +322,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Pages that change again before they go to the database file go there once. Sixteen megabytes of log are read at a
     // start after a crash, which takes some hundredths of a second.
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "cache_size", -16384)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

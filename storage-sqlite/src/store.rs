@@ -235,8 +235,8 @@ impl TokenStore for Sqlite {
     async fn purge(&self, now: Time, limit: usize) -> Result<usize, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(move |connection| {
-            let sql = "DELETE FROM grants WHERE id IN
-                       (SELECT id FROM grants WHERE expires_at < ?1 LIMIT ?2)";
+            let sql = "DELETE FROM grants WHERE number IN
+                       (SELECT number FROM grants WHERE expires_at < ?1 LIMIT ?2)";
             Ok(connection.prepare_cached(sql)?.execute(params![now.millis(), limit])?)
         })
         .await
@@ -262,7 +262,7 @@ fn page(
     after: Option<GrantId>,
     limit: i64,
 ) -> Result<Vec<Grant>, Failure> {
-    // Every index ends with the primary key, so a page is a range of one index.
+    // Every index ends with the id, so a page is a range of one index.
     let (condition, first, second) = match of {
         Owner::Subject(_, subject) => ("subject = ?4", subject, None),
         Owner::Client(_, client) => ("client_id = ?4", client, None),

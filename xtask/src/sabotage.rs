@@ -227,7 +227,7 @@ const ALL: &[Sabotage] = &[
     core(
         "let a client ask for a resource of others",
         "core/src/token/audience.rs",
-        "if !available.iter().any(|it| it == resource) {",
+        "if !available.contains(&resource) {",
         "if available.is_empty() {",
     ),
     core(
@@ -855,8 +855,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "answer before the commit",
         file: "storage-sqlite/src/database.rs",
-        from: "            replies.push(reply);\n            let end",
-        to: "            reply(Ok(()));\n            let end",
+        from: "            replies.push(reply);\n            if !keep",
+        to: "            reply(Ok(()));\n            if !keep",
         tests: SQLITE,
     },
     Sabotage {
@@ -897,8 +897,8 @@ const ALL: &[Sabotage] = &[
     Sabotage {
         name: "purge grants that have not ended",
         file: "storage-sqlite/src/store.rs",
-        from: "(SELECT id FROM grants WHERE expires_at < ?1 LIMIT ?2)",
-        to: "(SELECT id FROM grants WHERE expires_at <= ?1 LIMIT ?2)",
+        from: "(SELECT number FROM grants WHERE expires_at < ?1 LIMIT ?2)",
+        to: "(SELECT number FROM grants WHERE expires_at <= ?1 LIMIT ?2)",
         tests: SQLITE,
     },
     Sabotage {

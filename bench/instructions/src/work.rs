@@ -85,7 +85,7 @@ where
             let token = text(&app.sign_in()?, "access_token")?;
             (0..times).try_for_each(|_| {
                 let told = right(&app.post("/oauth2/introspect", &[("token", &token)]))?;
-                match told["active"] == true {
+                match told.get("active") == Some(&true.into()) {
                     true => Ok(()),
                     false => Err("the token is not active".into()),
                 }
@@ -179,5 +179,9 @@ fn is_right(response: &Response) -> Result<()> {
 }
 
 fn text(body: &Value, name: &str) -> Result<String> {
-    Ok(body[name].as_str().ok_or_else(|| format!("there is no {name}"))?.to_owned())
+    Ok(body
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("there is no {name}"))?
+        .to_owned())
 }

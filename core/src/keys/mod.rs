@@ -141,7 +141,7 @@ pub enum KeyRotation {
     Pending(Time),
 }
 
-fn key_set(keys: Vec<serde_json::Value>) -> serde_json::Value {
+fn key_set(keys: &[&serde_json::Value]) -> serde_json::Value {
     serde_json::json!({"keys": keys})
 }
 
@@ -264,14 +264,13 @@ impl Keys {
     pub(crate) fn jwks(&self) -> Arc<Document> {
         let ring = self.ring();
         let Some(signer) = &self.signer else {
-            let own = || Arc::new(Document::new(&key_set(ring.jwks().cloned().collect())));
+            let own = || Arc::new(Document::new(&key_set(&ring.jwks().collect::<Vec<_>>())));
             return ring.document().get_or_init(own).clone();
         };
-        let mut keys: Vec<serde_json::Value> = ring.jwks().cloned().collect();
-        if let Some(serde_json::Value::Array(more)) = signer.keys().to_json().get_mut("keys") {
-            keys.append(more);
-        }
-        Arc::new(Document::new(&key_set(keys)))
+        let hosts = signer.keys().to_json();
+        let more = hosts.get("keys").and_then(serde_json::Value::as_array);
+        let keys: Vec<_> = ring.jwks().chain(more.into_iter().flatten()).collect();
+        Arc::new(Document::new(&key_set(&keys)))
     }
 
     /// Whether keys of the host's sign, which come and go as the host likes.

@@ -1,5 +1,8 @@
 //! Key rotation while running.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_lc_rs::rand::SystemRandom;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -284,6 +287,38 @@ fn a_signer_whose_keys_could_be_confused_is_refused_at_start() {
         let error = block_on(builder.build()).unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     }
+}
+
+#[test]
+fn a_key_that_the_host_withdraws_counts_no_longer_also_for_tokens_that_were_seen() {
+    /// Another key takes the place of its own, for those who look.
+    struct Withdrawn(Module, Module, Arc<AtomicBool>);
+
+    #[async_trait::async_trait]
+    impl Signer for Withdrawn {
+        fn keys(&self) -> JwkSet {
+            match self.2.load(Ordering::SeqCst) {
+                true => self.1.keys(),
+                false => self.0.keys(),
+            }
+        }
+        fn kid(&self, algorithm: Algorithm) -> Option<String> {
+            self.0.kid(algorithm)
+        }
+        async fn sign(&self, kid: &str, input: &[u8]) -> Result<Vec<u8>, SignerError> {
+            self.0.sign(kid, input).await
+        }
+    }
+
+    let is_withdrawn = Arc::new(AtomicBool::new(false));
+    let (old, new) = (Module::new(false, false), Module::new(false, false));
+    let signer = Withdrawn(old, new, is_withdrawn.clone());
+    let world = World::hooked(Policy::default(), |builder| builder.signer(signer));
+    world.change(SPA, |client| client.access_token_signed_response_alg = Some(Algorithm::Es256));
+    let token = str_of(&world.tokens(SPA), "access_token");
+    assert!(world.is_alive(&token));
+    is_withdrawn.store(true, Ordering::SeqCst);
+    assert!(!world.is_alive(&token));
 }
 
 #[test]
