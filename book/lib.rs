@@ -90,6 +90,7 @@ pages! {
     defaults: "defaults.md",
     certification: "certification.md",
     negative_cases: "negative-cases.md",
+    speed: "speed.md",
     stores: "writing-a-storage-backend.md",
 }
 

@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// One thread, for those who ask: it looks for answers again and again while it waits ([`flow::stay_awake`]), so that
+/// One thread, for those who ask: it looks for answers again and again while it waits (`stay_awake` in `flow`), so that
 /// no server pays for waking it up.
 fn wakeful() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()

@@ -135,7 +135,7 @@ mod tests {
                 Owner::Session(issuer.clone(), "s1".into()),
             ] {
                 let listed = block_on(TokenStore::list(&store, &owner, None, 10)).unwrap();
-                assert_eq!(listed, [found.clone()], "{owner:?}");
+                assert_eq!(listed, std::slice::from_ref(&found), "{owner:?}");
             }
             let end = Time::from_secs(1_700_000_010);
             let revoked = block_on(store.apply(id, Step::Revoke { client: None }, end)).unwrap();
