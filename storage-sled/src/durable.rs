@@ -16,9 +16,6 @@ use tokio::sync::oneshot;
 use crate::open::is_full;
 use crate::records::Failure;
 
-/// How many share a sync at most. Those who come while it lasts share the next.
-const BATCH: usize = 128;
-
 type Waiter = oneshot::Sender<Result<(), Failed>>;
 
 /// Counts changes: begun, made, and on the disk.
@@ -167,7 +164,7 @@ impl Durability {
 
 fn run(database: &sled::Db, file: &File, counters: &Counters, waiters: &Receiver<Waiter>) {
     while let Ok(first) = waiters.recv() {
-        let all = batch(first, waiters, BATCH);
+        let all = batch(first, waiters, usize::MAX);
         // What is made now is in sled's buffers, so this flush carries it.
         let made = counters.made.load(Ordering::SeqCst);
         // After a failure nothing is answered until the store is opened again.

@@ -29,6 +29,11 @@ const BATCH: usize = 128;
 const READERS: usize = 2;
 /// How many look something up at the same time, at most: as many as there are processors.
 const LOOKS: usize = 16;
+/// The same for who looks something up, who would keep others from their turn. Readers wait for a lock only while
+/// another process recovers or closes the file.
+const BUSY_HERE: Duration = Duration::from_millis(50);
+/// The same at the start, when another process may be bringing a large file up to date.
+const BUSY_AT_START: Duration = Duration::from_secs(120);
 /// How many statements a connection keeps prepared: all that there are.
 const STATEMENTS: usize = 64;
 /// How long to wait for another process's lock.
@@ -138,9 +143,10 @@ impl Database {
         create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut writer = Connection::open(path).map_err(sqlite)?;
-        writer.busy_timeout(BUSY).map_err(sqlite)?;
+        writer.busy_timeout(BUSY_AT_START).map_err(sqlite)?;
         // Before anything is written: another application's file stays as it is.
         migrate(&mut writer, path, schema)?;
+        writer.busy_timeout(BUSY).map_err(sqlite)?;
         configure(&writer).map_err(sqlite)?;
         let (write, jobs) = sync_channel(QUEUE);
         let writer = spawn("grantor-sqlite-write", move || Writer::new(writer).run(&jobs));
@@ -148,11 +154,11 @@ impl Database {
         let (read, jobs) = sync_channel::<ReadJob>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..READERS {
-            let (reader, jobs) = (reader(path).map_err(sqlite)?, jobs.clone());
+            let (reader, jobs) = (reader(path, BUSY).map_err(sqlite)?, jobs.clone());
             readers.push(spawn("grantor-sqlite-read", move || run_reader(&reader, &jobs)));
         }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let looks = (0..processors.min(LOOKS)).map(|_| reader(path).map(Mutex::new));
+        let looks = (0..processors.min(LOOKS)).map(|_| reader(path, BUSY_HERE).map(Mutex::new));
         let looks = looks.collect::<Result<_, _>>().map_err(sqlite)?;
         let (queues, writer) = (Some((write, read)), Some(writer));
         Ok(Self(Arc::new(Threads { queues, readers, looks, writer })))
@@ -211,7 +217,8 @@ impl Database {
     }
 
     /// Looks up a few rows by their keys, at once and by the thread that asks, if a connection is free; else it is a
-    /// [`Database::read`]. What may read much belongs there: it would keep others from their turn.
+    /// [`Database::read`]. What may read much belongs there: it would keep others from their turn, as a slow disk
+    /// does for the time of a page that is not in memory.
     ///
     /// # Errors
     /// The job's own error, or [`WriteError`].
@@ -327,10 +334,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn reader(path: &Path) -> rusqlite::Result<Connection> {
+fn reader(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(busy)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

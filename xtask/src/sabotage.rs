@@ -1181,8 +1181,8 @@ const ALL: &[Sabotage] = &[
     core(
         "believe what keys have verified that are gone",
         "core/src/token/verified.rs",
-        "let is_of_ring = Arc::ptr_eq(&entry.ring, ring);",
-        "let is_of_ring = true;",
+        "std::ptr::eq(self.ring.as_ptr(), Arc::as_ptr(ring))",
+        "Arc::strong_count(ring) > 0",
     ),
     core(
         "believe a verified token after its end",

@@ -1,7 +1,6 @@
 //! Serving with deadlines, which `axum::serve` does not have: it keeps half-sent headers open for
 //! ever.
 
-use std::convert::Infallible;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +29,8 @@ use crate::waiting::{Place, Sending, Waiting};
 
 /// How many connections are served at once. For another one the one is closed that has waited longest without a request.
 const CONNECTIONS: usize = 4096;
+/// How often somebody is asked to give way while a new one waits for a place.
+const ASK_EVERY: Duration = Duration::from_millis(10);
 /// How long a client may pause while it sends a body or takes an answer.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -94,8 +95,9 @@ impl Serve {
             let place = Place::new(&waiting);
             tokio::spawn(async move {
                 tokio::select! {
-                    () = transport.converse(stream, peer, app, watcher, &place) => {}
+                    biased;
                     () = place.given_up() => {}
+                    () = transport.converse(stream, peer, app, watcher, &place) => {}
                 }
                 drop(permit);
             });
@@ -163,8 +165,10 @@ where
         request.extensions_mut().insert(ConnectInfo(peer));
         let (app, working) = (app.clone(), place.works());
         async move {
-            let response = app.oneshot(request).await?;
-            Ok::<_, Infallible>(response.map(|body| Sending::new(body, working)))
+            // It has just given way: nothing is begun whose answer could not be sent.
+            let working = working.ok_or_else(|| io::Error::other("the connection gave way"))?;
+            let response = app.oneshot(request).await.unwrap_or_else(|never| match never {});
+            Ok::<_, io::Error>(response.map(|body| Sending::new(body, working)))
         }
     });
     let connection = http1::Builder::new()
@@ -192,14 +196,22 @@ async fn accept(
 ) -> io::Result<Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)>> {
     match listener.accept().await {
         Ok((stream, _)) => {
-            if permits.available_permits() == 0 {
-                waiting.make_room();
+            if let Ok(permit) = permits.clone().try_acquire_owned() {
+                return Ok(Some((stream, permit)));
             }
-            let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-            Ok(Some((stream, permit)))
+            // All may be at work this very moment: then the first that waits again gives way.
+            loop {
+                waiting.make_room();
+                let free = permits.clone().acquire_owned();
+                if let Ok(permit) = tokio::time::timeout(ASK_EVERY, free).await {
+                    return Ok(Some((stream, permit.map_err(io::Error::other)?)));
+                }
+            }
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput) => Err(error),
         Err(_) => {
+            // There may be fewer open files than places.
+            waiting.make_room();
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(None)
         }

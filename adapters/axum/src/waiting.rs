@@ -65,17 +65,15 @@ impl Place {
         *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
     }
 
-    fn leave(&self) {
+    /// Whether it was still in the line.
+    fn leave(&self) -> bool {
         let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(number) = number {
-            self.line.lock().places.remove(&number);
-        }
+        number.is_some_and(|number| self.line.lock().places.remove(&number).is_some())
     }
 
-    /// It has a request: until what this makes is dropped, it gives way to nobody.
-    pub(crate) fn works(self: &Arc<Self>) -> Working {
-        self.leave();
-        Working(self.clone())
+    /// It has a request: until what this makes is dropped, it gives way to nobody. `None` when it has given way already.
+    pub(crate) fn works(self: &Arc<Self>) -> Option<Working> {
+        self.leave().then(|| Working(self.clone()))
     }
 }
 
@@ -94,7 +92,7 @@ impl Drop for Working {
     }
 }
 
-/// A body that is still an answer while it is sent.
+/// A body that is still an answer while it is taken.
 pub(crate) struct Sending {
     body: Body,
     _working: Working,
@@ -139,8 +137,10 @@ mod tests {
     fn who_has_waited_longest_gives_way_and_who_works_does_not() {
         let line = Arc::new(Waiting::default());
         let [first, second, third] = [(); 3].map(|()| Place::new(&line));
-        let working = first.works();
+        let working = first.works().unwrap();
         line.make_room();
+        // Nothing is begun any more where it has given way.
+        assert!(second.works().is_none());
         assert!(!is_given_up(&first) && is_given_up(&second) && !is_given_up(&third));
         // Its request is answered: it waits again, behind the others.
         drop(working);
@@ -158,7 +158,7 @@ mod tests {
         let line = Arc::new(Waiting::default());
         let first = Place::new(&line);
         drop(Place::new(&line));
-        let working = first.works();
+        let working = first.works().unwrap();
         assert!(line.lock().places.is_empty());
         drop(working);
         assert_eq!(line.lock().places.len(), 1);

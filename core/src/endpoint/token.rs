@@ -230,6 +230,7 @@ async fn tokens(
         // The grant has moved on, and nobody gets what it moved to. Whoever comes again with what they have would
         // look like a thief; so it ends here, by its name.
         take(call, credential, Step::Revoke { client: None }).await?;
+        server.emit(&Event::TokenRevoked { grant: grant.id, client_id: &grant.client_id });
         return Err(misdeed);
     }
     let extra = server.subjects().token_claims(&grant.subject).await?;

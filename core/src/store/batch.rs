@@ -2,20 +2,24 @@
 
 use std::sync::mpsc::Receiver;
 
+/// How often the turn is given to others, at most. On a processor with other work each may take some milliseconds.
+const TURNS: usize = 8;
+
 /// For a backend with one writing thread: the job that it has just received, and those that are on their way, `most` at
 /// most. Whoever is about to send one gets the processor for as long as jobs keep coming: a commit costs the disk and
 /// the processor the same for one as for many. Where nobody else has anything to do, this takes no time, and a single
 /// caller waits for nobody.
 pub fn batch<T>(first: T, queue: &Receiver<T>, most: usize) -> Vec<T> {
     let mut batch = vec![first];
-    loop {
+    for _ in 0..TURNS {
         std::thread::yield_now();
         let before = batch.len();
         batch.extend(queue.try_iter().take(most.saturating_sub(before)));
         if batch.len() == before || batch.len() >= most {
-            return batch;
+            break;
         }
     }
+    batch
 }
 
 #[cfg(test)]

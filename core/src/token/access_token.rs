@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::server::AuthorizationServer;
 use crate::subject::Claims;
 use crate::token::claims_request::ClaimsByName;
-use crate::token::verified::TokenHash;
+use crate::token::verified::{MAX_KEPT_LENGTH, TokenHash};
 use crate::token::{audience, claims, jwt};
 
 const TYP: &str = "at+jwt";
@@ -130,7 +130,7 @@ pub(crate) async fn open(
     now: Time,
 ) -> Result<(Arc<AccessToken>, Id), Misdeed> {
     // Whether keys of the host's still count is the host's to say, each time.
-    if server.keys().has_signer() || token.len() > jwt::MAX_LENGTH {
+    if server.keys().has_signer() || token.len() > MAX_KEPT_LENGTH {
         return verify(server, token, now).await;
     }
     let (hash, ring) = (TokenHash::of(token), server.ring());
@@ -143,7 +143,7 @@ pub(crate) async fn open(
     let (token, id) = verify(server, token, now).await?;
     // If another ring has verified it, which was loaded for it, it is kept the next time.
     if Arc::ptr_eq(&ring, &server.ring()) {
-        server.verified().keep(hash, &token, id, ring);
+        server.verified().keep(hash, &token, id, &ring);
     }
     Ok((token, id))
 }

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// The one algorithm with a shared secret.
 pub(crate) const SHARED: &str = "HS256";
 /// The longest token that is looked at.
-pub(crate) const MAX_LENGTH: usize = 16 * 1024;
+const MAX_LENGTH: usize = 16 * 1024;
 
 /// The header of a token, in the order of its names.
 #[derive(Serialize)]

@@ -5,7 +5,7 @@
 //! whether its grant, client and subject still stand, is looked at each time.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +14,8 @@ use crate::keys::Ring;
 
 /// How many are kept for certain; up to twice as many are. Only who holds valid tokens can fill it.
 const KEPT: usize = 4096;
+/// The longest token that is kept: a host may add claims without end.
+pub(crate) const MAX_KEPT_LENGTH: usize = 4096;
 
 /// The hash of a token, so that no token is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,8 +31,15 @@ impl TokenHash {
 struct Entry {
     token: Arc<AccessToken>,
     id: Id,
-    /// What verified it. Another ring may have lost the key.
-    ring: Arc<Ring>,
+    /// What verified it. Another ring may have lost the key. It is not kept alive for that: its secrets are wiped when
+    /// another has taken its place.
+    ring: Weak<Ring>,
+}
+
+impl Entry {
+    fn is_of(&self, ring: &Arc<Ring>) -> bool {
+        std::ptr::eq(self.ring.as_ptr(), Arc::as_ptr(ring))
+    }
 }
 
 #[derive(Default)]
@@ -52,17 +61,16 @@ impl VerifiedTokens {
     ) -> Option<(Arc<AccessToken>, Id)> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = kept.young.get(hash) {
-            let is_of_ring = Arc::ptr_eq(&entry.ring, ring);
-            return is_of_ring.then(|| (entry.token.clone(), entry.id));
+            return entry.is_of(ring).then(|| (entry.token.clone(), entry.id));
         }
-        let entry = kept.old.remove(hash).filter(|entry| Arc::ptr_eq(&entry.ring, ring))?;
+        let entry = kept.old.remove(hash).filter(|entry| entry.is_of(ring))?;
         let found = (entry.token.clone(), entry.id);
         kept.insert(*hash, entry);
         Some(found)
     }
 
-    pub(crate) fn keep(&self, hash: TokenHash, token: &Arc<AccessToken>, id: Id, ring: Arc<Ring>) {
-        let entry = Entry { token: token.clone(), id, ring };
+    pub(crate) fn keep(&self, hash: TokenHash, token: &Arc<AccessToken>, id: Id, ring: &Arc<Ring>) {
+        let entry = Entry { token: token.clone(), id, ring: Arc::downgrade(ring) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, entry);
     }
 }
@@ -94,13 +102,13 @@ mod tests {
         let ring = || Arc::new(Ring::empty());
         let (one, two, kept) = (ring(), ring(), VerifiedTokens::default());
         let (hash, id) = (TokenHash::of("a.b.c"), Id::Grant(GrantId::from_bytes([1; 32])));
-        kept.keep(hash, &token("c"), id, one.clone());
+        kept.keep(hash, &token("c"), id, &one);
         assert_eq!(kept.find(&hash, &one).unwrap().0.client_id, "c");
         assert!(kept.find(&hash, &two).is_none());
         assert!(kept.find(&TokenHash::of("a.b.d"), &one).is_none());
         // Also not when it has grown old.
         for n in 0..KEPT {
-            kept.keep(TokenHash::of(&n.to_string()), &token("other"), id, one.clone());
+            kept.keep(TokenHash::of(&n.to_string()), &token("other"), id, &one);
         }
         assert!(kept.find(&hash, &two).is_none());
     }
@@ -110,9 +118,9 @@ mod tests {
         let ring = Arc::new(Ring::empty());
         let kept = VerifiedTokens::default();
         let (used, id) = (TokenHash::of("used"), Id::Client(GrantId::from_bytes([1; 32])));
-        kept.keep(used, &token("used"), id, ring.clone());
+        kept.keep(used, &token("used"), id, &ring);
         for n in 0..5 * KEPT {
-            kept.keep(TokenHash::of(&n.to_string()), &token("other"), id, ring.clone());
+            kept.keep(TokenHash::of(&n.to_string()), &token("other"), id, &ring);
             if n % 1000 == 0 {
                 assert!(kept.find(&used, &ring).is_some(), "{n}");
             }

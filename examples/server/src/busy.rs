@@ -1,8 +1,8 @@
 //! Those who come too often are asked to wait, and everybody while there is too much to do.
 
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use grantor_axum::is_overloaded;
@@ -17,12 +17,13 @@ use crate::problem::Problem;
 /// What costs a page, a session to be looked up, or a signature that nobody has asked for. What applications call has
 /// limits of its own, by client; what is public and kept ready has none: it must be there when all else is too much.
 /// What ends a session is never refused: whoever wants to be gone is the one who must not wait.
-fn is_limited(app: &App, path: &str) -> bool {
+fn is_limited(app: &App, method: &Method, path: &str) -> bool {
     let of_engine = path.strip_prefix(app.server.issuer().path()).unwrap_or(path);
     let of_applications = of_engine.starts_with("/oauth2/") && of_engine != "/oauth2/authorize";
-    let is_ready = path.contains("/.well-known/") || path.starts_with("/assets/");
-    let ends =
-        ["/logout", "/v1/auth/logout"].contains(&path) || path.starts_with("/v1/me/sessions");
+    let is_public = path.starts_with("/.well-known/") || of_engine.starts_with("/.well-known/");
+    let is_ready = is_public || path.starts_with("/assets/");
+    let ends = ["/logout", "/v1/auth/logout"].contains(&path)
+        || method == Method::DELETE && path.starts_with("/v1/me/sessions/");
     !of_applications && !is_ready && !ends && path != "/health"
 }
 
@@ -34,7 +35,7 @@ pub(crate) async fn not_too_often(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    if !is_limited(&app, path) {
+    if !is_limited(&app, request.method(), path) {
         return next.run(request).await;
     }
     let is_api = path.starts_with("/v1/");
