@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use grantor::store::{ClientStore, Memory, StoreError};
-use grantor::{
-    AuthorizationServer, Claims, Client, Issuer, MasterKey, Request, SubjectError, SubjectStatus,
-    Subjects,
-};
+use grantor::testing::Anybody;
+use grantor::{AuthorizationServer, Client, Issuer, MasterKey, Request};
 use grantor_adapter_tests::wire::{Answer, form, request, send};
 use grantor_adapter_tests::{Host, ORIGIN, WEB};
 use tokio::sync::Notify;
@@ -18,18 +16,6 @@ use tokio::task::{JoinSet, yield_now};
 
 /// How many requests are worked on at the same time: what the book says.
 const PLACES: usize = 1024;
-
-struct Nobody;
-
-#[async_trait]
-impl Subjects for Nobody {
-    async fn status(&self, _: &str) -> Result<SubjectStatus, SubjectError> {
-        Ok(SubjectStatus::Disabled)
-    }
-    async fn claims(&self, _: &str) -> Result<Claims, SubjectError> {
-        Ok(Claims::new())
-    }
-}
 
 /// A store that hangs.
 struct Hanging {
@@ -75,7 +61,7 @@ fn what_is_too_much_is_refused_before_it_is_begun_and_what_relieves_is_not() {
         let hanging = AuthorizationServer::builder("https://elsewhere.example")
             .store(Memory::new())
             .clients(Hanging { goes_on: goes_on.clone() })
-            .subjects(Nobody)
+            .subjects(Anybody)
             .master_key(MasterKey::from_bytes([7; 32]))
             .build()
             .await
