@@ -115,6 +115,8 @@ fn administration_is_given_and_taken_but_not_from_oneself() {
     users(200);
     server.admin_api("PATCH", &format!("users/{id}"), &json!({"isAdmin": false}));
     users(403);
+    // Also when somebody else could give it back.
+    server.admin_api("PATCH", &format!("users/{id}"), &json!({"isAdmin": true}));
     let me = server.get("/v1/me/profile", &[("cookie", &server.admin_cookie())]).string("id");
     for taken in [json!({"isAdmin": false}), json!({"isActive": false})] {
         assert_eq!(server.admin_api("PATCH", &format!("users/{me}"), &taken).status, 409);
