@@ -1154,6 +1154,20 @@ const ALL: &[Sabotage] = &[
         tests: LOAD,
     },
     Sabotage {
+        name: "begin work however long it has waited",
+        file: "adapters/tokio/src/turn.rs",
+        from: "(since.elapsed() <= PATIENCE).then_some",
+        to: "(since.elapsed() <= PATIENCE * 1000).then_some",
+        tests: LOAD,
+    },
+    Sabotage {
+        name: "work before what has come is read",
+        file: "adapters/tokio/src/turn.rs",
+        from: "if self.0.is_some() {",
+        to: "if false {",
+        tests: LOAD,
+    },
+    Sabotage {
         name: "refuse for a moment of being late",
         file: "adapters/tokio/src/load.rs",
         from: "self.is_strained && is_late",

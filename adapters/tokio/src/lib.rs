@@ -2,6 +2,7 @@
 //! `grantor-actix`; an adapter for another framework begins here.
 
 mod load;
+mod turn;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,9 +30,10 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// The engine works in a task of its own: a client that hangs up cannot tear a redemption in two, and a
 /// panic in a hook of the host becomes an answer instead of a closed socket.
 ///
-/// While there is more to do than can be done, new requests are answered 503 at once, with `Retry-After`, before their
-/// body is read: 1,024 are worked on at the same time in a process, not counting those whose body is still on its way,
-/// and none is begun while the runtime that runs [`maintain`], which looks, stays more than 250 milliseconds late.
+/// While there is more to do than can be done, requests are answered 503, with `Retry-After`, and after a second
+/// ([`hold_refusal`] says why): before their body is read when 1,024 are worked on in this process, not counting those
+/// whose body is still on its way, or when the runtime that runs [`maintain`], which looks, stays more than 250
+/// milliseconds late; and when their turn to be worked on does not come within as long. Nothing of them was begun.
 /// Revocations, signing out, keys and metadata are always answered.
 pub async fn answer<E>(
     server: &AuthorizationServer,
@@ -47,14 +49,18 @@ pub async fn answer<E>(
         Err(_) => return server.failed(&request, Failure::TooSlow).await,
     }
     // Not before: bodies that drip would hold all places.
-    let Some(_place) = LOAD.place(&request.path) else {
+    let Some((place, turn)) = LOAD.admit(&request.path).await else {
         return refused(server, &request).await;
     };
     let request = Arc::new(request);
     let handling = tokio::spawn({
         let (server, request) = (server.clone(), request.clone());
         // Its log lines belong to the request all the same.
-        async move { server.handle(&request).await }.in_current_span()
+        async move {
+            let _place = place;
+            turn.work(server.handle(&request)).await
+        }
+        .in_current_span()
     });
     match handling.await {
         Ok(response) => response,
@@ -68,7 +74,7 @@ async fn refused(server: &AuthorizationServer, request: &Request) -> Response {
 }
 
 /// For how long a refusal is held.
-const HELD: Duration = Duration::from_millis(250);
+const HELD: Duration = Duration::from_secs(1);
 
 /// Waits before a refusal is sent: whoever comes again at once, without a look at `Retry-After`, comes less often, and
 /// what their next refusals would cost is done for others.

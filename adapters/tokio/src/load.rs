@@ -1,14 +1,16 @@
 //! When there is more to do than can be done: new requests are refused at once, so that what was begun comes to its end.
 //!
-//! Two signs are looked at: how many requests are being worked on, and how late the runtime is with what it has to do.
-//! The second is what a processor shows that has too much work; a queue that nobody bounds would answer those only who
-//! have gone away long ago.
+//! Three signs are looked at: how many requests are being worked on, how long a request waits for its turn, and how late
+//! the runtime is with what it has to do. The latter two are what a processor shows that has too much work; a queue that
+//! nobody bounds would answer those only who have gone away long ago.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::turn::Turn;
 
 /// How many requests are worked on at the same time in this process.
 const IN_FLIGHT: usize = 1024;
@@ -35,13 +37,7 @@ pub(crate) struct Load {
     worked: AtomicBool,
 }
 
-pub(crate) static LOAD: Load = Load {
-    in_flight: AtomicUsize::new(0),
-    is_late: AtomicBool::new(false),
-    shed: AtomicU64::new(0),
-    has_work: Notify::const_new(),
-    worked: AtomicBool::new(false),
-};
+pub(crate) static LOAD: Load = Load::new();
 
 /// The place of a request that is worked on.
 pub(crate) struct Place(Option<&'static Load>);
@@ -55,9 +51,19 @@ impl Drop for Place {
 }
 
 impl Load {
+    const fn new() -> Self {
+        Self {
+            in_flight: AtomicUsize::new(0),
+            is_late: AtomicBool::new(false),
+            shed: AtomicU64::new(0),
+            has_work: Notify::const_new(),
+            worked: AtomicBool::new(false),
+        }
+    }
+
     /// A place for a request; none when there is too much to do. What relieves the server, or what others need to go on
     /// without it, always has one, and takes it from nobody: revocations, signing out, keys, metadata.
-    pub(crate) fn place(&'static self, path: &str) -> Option<Place> {
+    fn place(&'static self, path: &str) -> Option<Place> {
         if is_needed(path) {
             self.note_work();
             return Some(Place(None));
@@ -67,6 +73,18 @@ impl Load {
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Place(Some(self)))
+    }
+
+    /// A place and a turn for a request; none when there is too much to do. Whoever hangs up while they wait is not
+    /// worked for.
+    pub(crate) async fn admit(&'static self, path: &str) -> Option<(Place, Turn)> {
+        let place = self.place(path)?;
+        if place.0.is_none() {
+            return Some((place, Turn::OUT_OF_TURN));
+        }
+        let turn = Turn::next().await;
+        self.shed.fetch_add(u64::from(turn.is_none()), Ordering::Relaxed);
+        turn.map(|turn| (place, turn))
     }
 
     /// Whether a request is refused now; if so, it is counted.
@@ -165,13 +183,7 @@ mod tests {
     use super::*;
 
     fn load() -> &'static Load {
-        Box::leak(Box::new(Load {
-            in_flight: AtomicUsize::new(0),
-            is_late: AtomicBool::new(false),
-            shed: AtomicU64::new(0),
-            has_work: Notify::const_new(),
-            worked: AtomicBool::new(false),
-        }))
+        Box::leak(Box::new(Load::new()))
     }
 
     #[test]
