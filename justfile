@@ -84,7 +84,7 @@ sabotage *names:
 spec:
     cargo xtask spec
 
-# Kills, full disks, failing disks and races, on each storage. Needs prlimit and strace.
+# Kills, full disks, failing disks, power cuts and races, on each storage. Needs prlimit and strace.
 crash:
     cargo build -p grantor-server -p grantor-crash
     @for storage in sqlite sled; do \
@@ -92,6 +92,7 @@ crash:
         target/debug/grantor-crash kill --kills 10 --storage $storage --retry-window 0 --seed 2 && \
         target/debug/grantor-crash full --storage $storage && \
         target/debug/grantor-crash broken --storage $storage && \
+        target/debug/grantor-crash power --cuts 5 --storage $storage && \
         target/debug/grantor-crash race --codes 2000 --racers 16 --storage $storage || exit 1; \
     done
     target/debug/grantor-crash race --codes 2000 --racers 16 --storage memory
@@ -155,6 +156,7 @@ long: mutants
         crash="target/release/grantor-crash --program target/release/grantor-server --storage $storage" && \
         $crash kill --kills 1500 --seed 3 && \
         $crash kill --kills 500 --seed 4 --retry-window 0 && \
+        $crash power --cuts 200 --seed 5 && \
         $crash race --codes 100000 --racers 64 || exit 1; \
     done
     target/release/grantor-crash --program target/release/grantor-server race --codes 2000 --racers 16 --two-processes

@@ -1,7 +1,7 @@
 //! One client of the server: an application and the person who uses it, in one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -233,7 +233,11 @@ pub(crate) struct Client {
     random: StdRng,
     app: Option<Application>,
     held: Vec<Held>,
+    /// What it has known, and since when, if it keeps that.
+    past: Option<Vec<Past>>,
 }
+
+type Past = (Instant, Option<Application>, Vec<Held>);
 
 /// Everything that a client needs to act.
 #[derive(Clone, Copy)]
@@ -257,7 +261,20 @@ impl World<'_> {
 
 impl Client {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), app: None, held: Vec::new() }
+        Self { random: StdRng::seed_from_u64(seed), app: None, held: Vec::new(), past: None }
+    }
+
+    /// From now on it keeps what it has known.
+    pub(crate) fn keep_past(&mut self) {
+        self.past.get_or_insert_default();
+    }
+
+    /// As it was at a moment since when it has kept its past.
+    pub(crate) fn as_at(&mut self, moment: Instant) -> Self {
+        let past = self.past.iter().flatten();
+        let then = past.rev().find(|(since, ..)| *since <= moment).cloned();
+        let (_, app, held) = then.unwrap_or_else(|| (moment, None, Vec::new()));
+        Self { random: StdRng::from_rng(&mut self.random), app, held, past: None }
     }
 
     /// Looks after what it held, and goes on using the server until it is stopped.
@@ -273,6 +290,9 @@ impl Client {
         }
         while !world.stop.load(Ordering::SeqCst) {
             self.act(world);
+            if let Some(past) = &mut self.past {
+                past.push((Instant::now(), self.app.clone(), self.held.clone()));
+            }
         }
     }
 

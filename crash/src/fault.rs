@@ -1,4 +1,4 @@
-//! Faults of the disk: it is full for a while, or it fails to sync.
+//! Faults of the disk: it is full for a while, or it fails to sync, to write, to read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,28 +40,42 @@ pub(crate) fn full(run: &Run<'_>, fill: bool) -> Result<(), Trouble> {
     run.judge(&journal, "3 full disks")
 }
 
-/// Syncs fail. What the disk holds is uncertain then, so the server must refuse to go on until it is
-/// started again, and have lost nothing that it acknowledged.
+/// What the disk fails to do.
+struct Failing {
+    what: &'static str,
+    calls: &'static str,
+    /// Nobody knows afterwards what the disk holds, so that the server must do nothing more until it is started again.
+    /// Of another failure it may know what it did: it goes on, or not, but right.
+    ends_trust: bool,
+}
+
+const FAILURES: [Failing; 3] = [
+    Failing { what: "syncs", calls: "fsync,fdatasync", ends_trust: true },
+    Failing { what: "writes", calls: "pwrite64,ftruncate", ends_trust: false },
+    Failing { what: "all", calls: "pread64,pwrite64,ftruncate,fsync,fdatasync", ends_trust: false },
+];
+
+/// The disk fails, in one way after the other. While it does nothing new may be promised, and nothing may be lost that
+/// was.
 pub(crate) fn broken(run: &Run<'_>) -> Result<(), Trouble> {
     let (mut server, line, mut clients) = run.begin()?;
     let (journal, stop) = (Journal::new(), AtomicBool::new(false));
     let world = World { line: &line, journal: &journal, stop: &stop };
-    for _ in 0..3 {
-        let tracer = together(&mut clients, world, || {
+    for Failing { what, calls, ends_trust } in FAILURES {
+        let (tracer, failing_since) = together(&mut clients, world, || {
             wait(400);
-            let tracer = server.fail_syncs().map(|tracer| (tracer, journal.now()));
+            let tracer = server.fail(calls).map(|tracer| (tracer, journal.now()));
             let tracer = tracer.and_then(|it| until_refused(&journal, &server).map(|()| it));
             stop.store(true, Ordering::SeqCst);
             tracer
-        })?;
+        })
+        .map_err(|why| format!("{what} fail: {why}"))?;
         stop.store(false, Ordering::SeqCst);
-        let (tracer, failing_since) = tracer;
         nothing_was_acknowledged(&journal, failing_since)?;
         drop(tracer);
-        // The disk syncs again. Nobody knows what it holds.
         for _ in 0..3 {
-            if register(world) != Some(Answer::Unavailable) {
-                return Err("the server goes on after a failed sync".into());
+            if ends_trust && register(world) != Some(Answer::Unavailable) {
+                return Err(format!("the server goes on after the disk failed: {what}").into());
             }
         }
         server.kill()?;
@@ -85,14 +99,14 @@ fn until_refused(journal: &Journal, server: &Server) -> Result<(), Trouble> {
     Err(format!("the disk fails and nobody is told: {}", server.log()).into())
 }
 
-/// While syncs fail, nothing new can be promised: what began after that must not be done.
+/// While the disk fails, nothing new can be promised: what began after that must not be done.
 fn nothing_was_acknowledged(journal: &Journal, failing_since: Tick) -> Result<(), Trouble> {
     let is_new = |call: &Call| {
         let answer = matches!(call.answer, Some(Answer::Code(_) | Answer::Client(_)));
         answer || matches!(call.wish, Wish::Redeem { .. }) && call.gave_tokens()
     };
     match journal.first_since(failing_since, is_new) {
-        Some(call) => Err(format!("acknowledged without a sync: {call:?}").into()),
+        Some(call) => Err(format!("acknowledged while the disk failed: {call:?}").into()),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A position in the order of what happened, as the clients saw it.
 pub(crate) type Tick = u64;
@@ -95,6 +95,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Journal {
     ticks: AtomicU64,
     start: Instant,
+    /// The same moment, since 1970.
+    start_since_1970: Duration,
     calls: Mutex<Vec<Call>>,
     /// Who waits for the next change to be answered.
     waiting: Mutex<Option<Thread>>,
@@ -105,6 +107,7 @@ impl Journal {
         Self {
             ticks: AtomicU64::new(0),
             start: Instant::now(),
+            start_since_1970: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
             calls: Mutex::default(),
             waiting: Mutex::default(),
         }
@@ -146,6 +149,32 @@ impl Journal {
             call.answer.clone_from(&answer);
         }
         answer
+    }
+
+    /// A moment of the journal, since 1970.
+    pub(crate) fn since_1970(&self, moment: Instant) -> Duration {
+        self.start_since_1970 + moment.saturating_duration_since(self.start)
+    }
+
+    /// What it would be if everybody had died at `moment`: what was answered later is not.
+    pub(crate) fn until(&self, moment: Instant) -> Self {
+        let at = moment.saturating_duration_since(self.start).as_millis();
+        let mut calls = self.calls();
+        calls.retain(|call| u128::from(call.began_at) <= at);
+        for call in &mut calls {
+            // The millisecond is not over when it is written down.
+            if u128::from(call.ended_at) + 1 > at {
+                (call.answer, call.ended, call.ended_at) = (None, Tick::MAX, u64::MAX);
+            }
+        }
+        let cut = Self {
+            ticks: AtomicU64::new(self.ticks.load(Ordering::SeqCst)),
+            calls: Mutex::new(calls),
+            waiting: Mutex::default(),
+            ..*self
+        };
+        cut.died();
+        cut
     }
 
     /// Waits until a change was answered just now: that is when it could be lost.

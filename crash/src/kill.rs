@@ -24,7 +24,14 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Starts a server with clients that have not done anything yet.
     pub(crate) fn begin(&self) -> Result<(Server, Line, Vec<Client>), Trouble> {
-        let server = Server::new(self.program, self.storage, self.retry_window)?;
+        self.begin_with(Server::new(self.program, self.storage, self.retry_window)?)
+    }
+
+    /// The same, with a server that has been started.
+    pub(crate) fn begin_with(
+        &self,
+        server: Server,
+    ) -> Result<(Server, Line, Vec<Client>), Trouble> {
         let line = Line::new(&server)?;
         let clients = (0..self.clients).map(|n| Client::new(self.seed * 1_000 + n)).collect();
         Ok((server, line, clients))

@@ -6,9 +6,11 @@
 
 mod check;
 mod client;
+mod disk;
 mod fault;
 mod journal;
 mod kill;
+mod power;
 mod race;
 mod server;
 
@@ -54,8 +56,14 @@ enum Act {
         #[arg(long)]
         fill: bool,
     },
-    /// Lets the disk's syncs fail, three times. Needs strace.
+    /// Lets the disk's syncs fail, then its writes, then all that it does. Needs strace.
     Broken,
+    /// Cuts the power at random moments: what was not synced is on the disk by chance, the last write of it torn. Needs
+    /// strace.
+    Power {
+        #[arg(long, default_value_t = 10)]
+        cuts: u64,
+    },
     /// Presents each code many times at once.
     Race {
         #[arg(long, default_value_t = 2_000)]
@@ -75,6 +83,7 @@ fn main() -> ExitCode {
         Act::Kill { kills } => kill::run(&run, kills),
         Act::Full { fill } => fault::full(&run, fill),
         Act::Broken => fault::broken(&run),
+        Act::Power { cuts } => power::cut(&run, cuts),
         Act::Race { codes, racers, two_processes: true } => {
             race::over_two_processes(&run, codes, racers)
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::disk::{CALLS, Recording};
+
 /// What went wrong with the harness or its machine, not with the server's promises.
 pub(crate) type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
@@ -24,11 +26,31 @@ pub(crate) struct Server {
     process: Option<Child>,
     /// The administrator's address and password, from the first start.
     admin: (String, String),
+    /// Where its system calls are written down.
+    traces: Option<TempDir>,
 }
 
 impl Server {
     /// A first start. `retry_window` is in seconds.
     pub(crate) fn new(program: &Path, storage: &str, retry_window: u64) -> Result<Self, Trouble> {
+        Self::first(program, storage, retry_window, None)
+    }
+
+    /// The same, of which every change of a file is written down.
+    pub(crate) fn recorded(
+        program: &Path,
+        storage: &str,
+        retry_window: u64,
+    ) -> Result<Self, Trouble> {
+        Self::first(program, storage, retry_window, Some(tempfile::tempdir()?))
+    }
+
+    fn first(
+        program: &Path,
+        storage: &str,
+        retry_window: u64,
+        traces: Option<TempDir>,
+    ) -> Result<Self, Trouble> {
         let port = free_port(0)?;
         let mut server = Self {
             program: program.canonicalize()?,
@@ -39,6 +61,7 @@ impl Server {
             port,
             process: None,
             admin: Default::default(),
+            traces,
         };
         let introduction = server.start()?;
         let line = introduction.lines().find(|line| line.contains("administrator"));
@@ -52,18 +75,51 @@ impl Server {
 
     /// A second process for the same issuer, on the same data folder.
     pub(crate) fn second(&self) -> Result<Self, Trouble> {
-        let mut second = Self {
+        let port = free_port(self.port)?;
+        let mut second = self.like_this()?;
+        (second.folder, second.port) = (self.folder.clone(), port);
+        second.start()?;
+        Ok(second)
+    }
+
+    /// One that would be this one, with a folder that is empty, and that has not been started.
+    pub(crate) fn like_this(&self) -> Result<Self, Trouble> {
+        Ok(Self {
             program: self.program.clone(),
-            folder: self.folder.clone(),
+            folder: Arc::new(tempfile::tempdir()?),
             storage: self.storage.clone(),
             retry_window: self.retry_window,
             issuer_port: self.issuer_port,
-            port: free_port(self.port)?,
+            port: self.port,
             process: None,
             admin: self.admin.clone(),
+            traces: None,
+        })
+    }
+
+    /// Where its records and secrets are.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What has been written down of it. It must have been killed.
+    pub(crate) fn recording(&self) -> Result<Recording, Trouble> {
+        let traces = self.traces.as_ref().ok_or("nothing was written down")?;
+        let has_ended = || -> Result<bool, Trouble> {
+            let mut texts = std::fs::read_dir(traces.path())?
+                .map(|entry| Ok::<_, Trouble>(std::fs::read_to_string(entry?.path())?));
+            texts.try_fold(true, |all, text| {
+                let last = text?.lines().last().is_some_and(|line| line.contains("+++"));
+                Ok(all && last)
+            })
         };
-        second.start()?;
-        Ok(second)
+        for _ in 0..100 {
+            if has_ended()? {
+                return Recording::read(traces.path(), &self.data().canonicalize()?);
+            }
+            wait(100);
+        }
+        Err("strace does not come to its end".into())
     }
 
     pub(crate) fn admin(&self) -> &(String, String) {
@@ -82,7 +138,17 @@ impl Server {
     pub(crate) fn start(&mut self) -> Result<String, Trouble> {
         // A file that may not grow is an error to the server, not its death: that is what SIGXFSZ
         // would be.
-        let mut command = Command::new("sh");
+        let mut command = match &self.traces {
+            None => Command::new("sh"),
+            Some(folder) => {
+                let mut command = Command::new("strace");
+                // It stands aside (-D), so that the process is the server's own.
+                command.args(["-D", "-ff", "--seccomp-bpf", "-qq", "-ttt", "-T", "-y", "-xx"]);
+                command.args(["-s", "100000000", "-e", &format!("trace={CALLS}")]);
+                command.arg("-o").arg(folder.path().join("calls")).arg("sh");
+                command
+            }
+        };
         command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(&self.program);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRANTOR_")) {
             command.env_remove(name);
@@ -93,7 +159,7 @@ impl Server {
             .open(self.folder.path().join(format!("log-{}", self.port)))?;
         command
             .current_dir(self.folder.path())
-            .env("GRANTOR_DATA", self.folder.path().join("data"))
+            .env("GRANTOR_DATA", self.data())
             .env("GRANTOR_STORAGE", &self.storage)
             .env("GRANTOR_ISSUER", format!("http://localhost:{}", self.issuer_port))
             .env("GRANTOR_LISTEN", format!("127.0.0.1:{}", self.port))
@@ -174,12 +240,12 @@ impl Server {
         Ok(std::fs::remove_file(self.filler())?)
     }
 
-    /// Makes every sync of a file fail with an I/O error while the returned tracer lives.
-    pub(crate) fn fail_syncs(&self) -> Result<Tracer, Trouble> {
+    /// Makes every one of these system calls fail with an I/O error while the returned tracer lives.
+    pub(crate) fn fail(&self, calls: &str) -> Result<Tracer, Trouble> {
         let pid = self.pid().ok_or("the server does not run")?;
         let mut process = Command::new("strace")
-            .args(["-f", "-e", "trace=fsync,fdatasync", "-o", "/dev/null"])
-            .args(["-e", "inject=fsync,fdatasync:error=EIO", "-p", &pid.to_string()])
+            .args(["-f", "-e", &format!("trace={calls}"), "-o", "/dev/null"])
+            .args(["-e", &format!("inject={calls}:error=EIO"), "-p", &pid.to_string()])
             .stderr(Stdio::piped())
             .spawn()?;
         // It says when it is attached, or why it is not.

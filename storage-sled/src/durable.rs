@@ -83,6 +83,9 @@ impl Durability {
         let file = Arc::new(File::open(folder.join("db"))?);
         // What a process that died had written, and not synced, is shown from now on.
         file.sync_data()?;
+        // sled never syncs what it says of itself, nor that there are files: without either nothing opens again.
+        File::open(folder.join("conf"))?.sync_all()?;
+        File::open(folder)?.sync_all()?;
         let counters = Arc::new(Counters::default());
         let (queue, waiters) = channel();
         let thread = std::thread::Builder::new().name("grantor-sled-sync".to_owned()).spawn({
