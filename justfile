@@ -93,6 +93,7 @@ crash:
         target/debug/grantor-crash full --storage $storage && \
         target/debug/grantor-crash broken --storage $storage && \
         target/debug/grantor-crash power --cuts 5 --storage $storage && \
+        target/debug/grantor-crash mix --flows 1000 --storage $storage && \
         target/debug/grantor-crash race --codes 2000 --racers 16 --storage $storage || exit 1; \
     done
     target/debug/grantor-crash race --codes 2000 --racers 16 --storage memory
@@ -157,6 +158,7 @@ long: mutants
         $crash kill --kills 1500 --seed 3 && \
         $crash kill --kills 500 --seed 4 --retry-window 0 && \
         $crash power --cuts 200 --seed 5 && \
+        $crash mix --flows 100000 && \
         $crash race --codes 100000 --racers 64 || exit 1; \
     done
     target/release/grantor-crash --program target/release/grantor-server race --codes 2000 --racers 16 --two-processes

@@ -11,7 +11,7 @@ use ureq::http::{Request, Response};
 use crate::journal::{Answer, Journal, Wish};
 use crate::server::{Server, Trouble};
 
-const CALLBACK: &str = "https://app.example.com/callback";
+pub(crate) const CALLBACK: &str = "https://app.example.com/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// How many grants a client holds on to.
@@ -33,6 +33,12 @@ pub(crate) struct Application {
     secret: String,
 }
 
+impl Application {
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+}
+
 impl Line {
     /// Signs the administrator in.
     pub(crate) fn new(server: &Server) -> Result<Self, Trouble> {
@@ -42,14 +48,21 @@ impl Line {
             .timeout_global(Some(Duration::from_secs(20)))
             .build();
         let agent = ureq::Agent::new_with_config(config);
-        let mut line = Self { agent, url: server.url(), cookie: String::new() };
+        let line = Self { agent, url: server.url(), cookie: String::new() };
         let (email, password) = server.admin();
+        line.sign_in(email, password)
+    }
+
+    /// The same, in a session of somebody's.
+    pub(crate) fn sign_in(&self, email: &str, password: &str) -> Result<Self, Trouble> {
         let credentials = json!({"email": email, "password": password});
-        let answer = line.json("/v1/auth/login", &credentials).ok_or("no answer to the login")?;
+        // A login ends the session in which it happens.
+        let nobody = Self { cookie: String::new(), ..self.clone() };
+        let answer = nobody.json("/v1/auth/login", &credentials).ok_or("no answer to the login")?;
         let cookie = answer.headers().get("set-cookie").and_then(|value| value.to_str().ok());
         let cookie = cookie.ok_or_else(|| format!("the login failed: {}", answer.body()))?;
-        line.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-        Ok(line)
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        Ok(Self { cookie, ..nobody })
     }
 
     /// The same, at another process of the same server.
@@ -62,9 +75,12 @@ impl Line {
         Some(Response::from_parts(parts, body.read_to_string().ok()?))
     }
 
-    fn get(&self, target: &str) -> Option<Response<String>> {
-        let request = Request::get(target).header("cookie", &self.cookie).body(()).ok()?;
-        Self::read(self.agent.run(request))
+    fn get(&self, target: &str, token: Option<&str>) -> Option<Response<String>> {
+        let request = match token {
+            None => Request::get(target).header("cookie", &self.cookie),
+            Some(token) => Request::get(target).header("authorization", format!("Bearer {token}")),
+        };
+        Self::read(self.agent.run(request.body(()).ok()?))
     }
 
     fn post(&self, path: &str, media_type: &str, body: String) -> Option<Response<String>> {
@@ -77,11 +93,16 @@ impl Line {
         Self::read(self.agent.run(request))
     }
 
-    fn json(&self, path: &str, body: &Value) -> Option<Response<String>> {
+    pub(crate) fn json(&self, path: &str, body: &Value) -> Option<Response<String>> {
         self.post(path, "application/json", body.to_string())
     }
 
-    fn form(&self, path: &str, app: &Application, fields: &[(&str, &str)]) -> Option<Spoken> {
+    pub(crate) fn form(
+        &self,
+        path: &str,
+        app: &Application,
+        fields: &[(&str, &str)],
+    ) -> Option<Spoken> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", &app.client_id).append_pair("client_secret", &app.secret);
         form.extend_pairs(fields);
@@ -106,23 +127,32 @@ impl Line {
         })
     }
 
+    /// Goes to a page of the server, and through the sign-in page where that is asked.
+    pub(crate) fn go(&self, target: &str) -> Option<Response<String>> {
+        let answer = self.get(&format!("{}{target}", self.url), None)?;
+        // The ticket leads to the sign-in page of the issuer; this process may be another one.
+        match location(&answer).and_then(|to| to.split_once("/login?")) {
+            Some((_, rest)) => self.get(&format!("{}/login?{rest}", self.url), None),
+            None => Some(answer),
+        }
+    }
+
+    /// Asks with an access token.
+    pub(crate) fn bearer(&self, path: &str, token: &str) -> Option<Response<String>> {
+        self.get(&format!("{}{path}", self.url), Some(token))
+    }
+
     /// A code, by the person's session.
     pub(crate) fn authorize(&self, app: &Application) -> Option<Answer> {
         let url = format!(
-            "{}/oauth2/authorize?response_type=code&client_id={}&redirect_uri={CALLBACK}\
+            "/oauth2/authorize?response_type=code&client_id={}&redirect_uri={CALLBACK}\
              &scope=openid&state=s&code_challenge={CHALLENGE}&code_challenge_method=S256",
-            self.url, app.client_id
+            app.client_id
         );
-        let mut answer = self.get(&url)?;
-        // The ticket leads to the sign-in page of the issuer; this process may be another one.
-        if let Some((_, rest)) = location(&answer).and_then(|to| to.split_once("/login?")) {
-            let page = format!("{}/login?{rest}", self.url);
-            answer = self.get(&page)?;
-        }
-        let landed = location(&answer).and_then(|to| url::Url::parse(to).ok());
+        let answer = self.go(&url)?;
+        let landed = landed(&answer);
         let parameter = |name: &str| {
-            let mut pairs = landed.as_ref()?.query_pairs();
-            pairs.find(|(have, _)| have == name).map(|(_, value)| value.into_owned())
+            landed.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone())
         };
         Some(match (parameter("code"), parameter("error"), answer.status().as_u16()) {
             (Some(code), _, _) => Answer::Code(code),
@@ -188,19 +218,25 @@ fn location(answer: &Response<String>) -> Option<&str> {
     answer.headers().get("location").and_then(|value| value.to_str().ok())
 }
 
+/// The parameters with which an answer sends a browser on.
+pub(crate) fn landed(answer: &Response<String>) -> Vec<(String, String)> {
+    let landed = location(answer).and_then(|to| url::Url::parse(to).ok());
+    landed.map(|to| to.query_pairs().into_owned().collect()).unwrap_or_default()
+}
+
 /// An answer in JSON.
-struct Spoken {
+pub(crate) struct Spoken {
     status: u16,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Spoken {
-    fn of(answer: &Response<String>) -> Self {
+    pub(crate) fn of(answer: &Response<String>) -> Self {
         let body = serde_json::from_str(answer.body()).unwrap_or(Value::Null);
         Self { status: answer.status().as_u16(), body }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.body.get(name).and_then(Value::as_str).map(str::to_owned)
     }
 

@@ -10,6 +10,7 @@ mod disk;
 mod fault;
 mod journal;
 mod kill;
+mod mix;
 mod power;
 mod race;
 mod server;
@@ -64,6 +65,11 @@ enum Act {
         #[arg(long, default_value_t = 10)]
         cuts: u64,
     },
+    /// Goes through many flows at once, each of which must get what is its own.
+    Mix {
+        #[arg(long, default_value_t = 3_000)]
+        flows: u64,
+    },
     /// Presents each code many times at once.
     Race {
         #[arg(long, default_value_t = 2_000)]
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Act::Kill { kills } => kill::run(&run, kills),
         Act::Full { fill } => fault::full(&run, fill),
         Act::Broken => fault::broken(&run),
+        Act::Mix { flows } => mix::run(&run, flows),
         Act::Power { cuts } => power::cut(&run, cuts),
         Act::Race { codes, racers, two_processes: true } => {
             race::over_two_processes(&run, codes, racers)
