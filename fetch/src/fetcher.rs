@@ -284,3 +284,63 @@ impl fmt::Debug for Fetcher {
         f.debug_struct("Fetcher").field("gate", &self.gate).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use grantor::Fetch as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::address::Names;
+
+    /// Listens at two addresses on one port.
+    async fn listeners() -> [TcpListener; 2] {
+        loop {
+            let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = first.local_addr().unwrap().port();
+            if let Ok(second) = TcpListener::bind(("127.0.0.2", port)).await {
+                return [first, second];
+            }
+        }
+    }
+
+    /// Whether somebody has connected. They are gone again: nobody spoke TLS with them.
+    async fn was_called(listener: &TcpListener) -> bool {
+        tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_the_second_time_is_called_where_it_was_looked_at() {
+        let [allowed, inner] = listeners().await;
+        let port = allowed.local_addr().unwrap().port();
+        // The last one is given first.
+        let answers: [IpAddr; 3] =
+            ["127.0.0.2", "127.0.0.1", "127.0.0.1"].map(|address| address.parse().unwrap());
+        let answers = Arc::new(Mutex::new(answers.to_vec()));
+        let gate = Gate {
+            allowed: vec!["127.0.0.1/32".parse().unwrap()],
+            names: Names::Scripted(answers.clone()),
+        };
+        let fetcher = Builder { gate, roots: Vec::new() }.build().unwrap();
+        for (path, is_called, left) in [("a", true, 2), ("b", true, 1), ("c", false, 0)] {
+            let url = format!("https://rebinds.example:{port}/{path}");
+            let answering = fetcher.get(&url, Duration::from_secs(60), 1000);
+            let hanging_up = async {
+                let called = tokio::time::timeout(Duration::from_secs(2), allowed.accept());
+                called.await.is_ok()
+            };
+            let (answer, called) = match is_called {
+                true => tokio::join!(answering, hanging_up),
+                false => (answering.await, was_called(&allowed).await),
+            };
+            assert!(answer.is_err());
+            assert_eq!(called, is_called, "{path}");
+            // It was looked up once for each call: what was checked is what was called.
+            assert_eq!(answers.lock().unwrap().len(), left, "{path}");
+        }
+        assert!(!was_called(&inner).await);
+    }
+}
