@@ -134,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_wiped_when_it_is_dropped() {
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        // It does not compile when the text is of another type.
+        is_wiped(&Secret::new("hunter2").0);
+    }
+
+    #[test]
     fn a_secret_does_not_print() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "[redacted]");

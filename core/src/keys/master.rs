@@ -106,6 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_master_key_is_wiped_when_it_is_dropped() {
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        // It does not compile when the bytes are of another type.
+        is_wiped(&MasterKey::from_bytes([7; 32]).0);
+    }
+
+    #[test]
     fn a_short_master_key_is_refused() {
         assert!(MasterKey::from_base64("c2hvcnQ=").is_err());
         assert!(MasterKey::from_base64("").is_err());

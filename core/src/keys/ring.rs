@@ -385,6 +385,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_wiped_when_they_are_dropped() {
+        fn is_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        // It does not compile when one is of another type.
+        let all = |ring: &Ring, secret: &MacSecret, key: &SigningKey| {
+            is_wiped(&secret.secret);
+            is_wiped(&key.pkcs8);
+            ring.salt.iter().for_each(is_wiped);
+        };
+        let ring = Ring::create(&policy(), &SystemEnvironment, Time::from_secs(1000)).unwrap();
+        all(&ring, &ring.secrets[0], &ring.signing[0]);
+    }
+
+    #[test]
     fn a_ring_opens_only_with_its_master_key_and_for_its_issuer() {
         let ring = Ring::create(&policy(), &SystemEnvironment, Time::from_secs(1000)).unwrap();
         let sealed = ring.seal(&master(), &issuer()).unwrap();

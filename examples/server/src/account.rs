@@ -14,7 +14,7 @@ use crate::authenticate::{Refused, authenticate, check_password};
 use crate::error::StoreFailed;
 use crate::origin::{Peer, is_foreign_form};
 use crate::pages::{AccountView, ConsentView, own_page, render, scopes_in_words};
-use crate::passwords::check_new;
+use crate::passwords::{Typed, check_new};
 use crate::places::{in_words, places};
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
@@ -61,8 +61,8 @@ pub(crate) struct AccountForm {
     /// Withdraws the consent to this client.
     client_id: Option<String>,
     /// Replaces the password, when it is the right one.
-    current_password: Option<String>,
-    new_password: Option<String>,
+    current_password: Option<Typed>,
+    new_password: Option<Typed>,
 }
 
 /// `POST /account`
@@ -82,6 +82,7 @@ pub(crate) async fn change(
         Err(error) => return unavailable(&error).into_response(),
     };
     if let (Some(current), Some(new)) = (&form.current_password, &form.new_password) {
+        let (current, new) = (current.expose(), new.expose());
         return change_password(&app, &me, peer, &headers, current, new).await;
     }
     let changed = async {

@@ -7,6 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use grantor::{Environment as _, RandomnessUnavailable, Secret, SystemEnvironment};
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Semaphore;
 
 /// Characters of a new password.
@@ -23,6 +24,29 @@ pub(crate) struct Passwords {
     waiting: Arc<Semaphore>,
     /// Checked when there is no such account, so that both take the same time.
     decoy: Arc<str>,
+}
+
+/// A password as somebody sent it. It is wiped when the request has been answered, as far as it is ours: the buffers of
+/// the connection are not.
+#[derive(Debug)]
+pub(crate) struct Typed(Secret);
+
+impl Typed {
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl Default for Typed {
+    fn default() -> Self {
+        Self(Secret::new(""))
+    }
+}
+
+impl<'de> Deserialize<'de> for Typed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
 }
 
 /// Too many checks are waiting, or the password cannot be hashed.
@@ -53,8 +77,8 @@ impl Passwords {
     /// The PHC string of a new password.
     pub(crate) async fn hash_of_new(&self, password: &str) -> Result<String, Unusable> {
         check_new(password)?;
-        let password = password.to_owned();
-        let hashed = self.run(move || hash(&password)).await;
+        let password = Secret::new(password);
+        let hashed = self.run(move || hash(password.expose())).await;
         hashed.ok().flatten().ok_or(Unusable::Busy)
     }
 
@@ -66,8 +90,8 @@ impl Passwords {
     ) -> Result<bool, Unavailable> {
         let known = hash.is_some();
         let hash = hash.map_or_else(|| self.decoy.clone(), Arc::from);
-        let password = password.to_owned();
-        let right = self.run(move || verify(&password, &hash)).await?;
+        let password = Secret::new(password);
+        let right = self.run(move || verify(password.expose(), &hash)).await?;
         Ok(right && known)
     }
 
@@ -76,8 +100,8 @@ impl Passwords {
         if settings(hash_of_before) == settings(&self.decoy) {
             return None;
         }
-        let password = password.to_owned();
-        self.run(move || hash(&password)).await.ok().flatten()
+        let password = Secret::new(password);
+        self.run(move || hash(password.expose())).await.ok().flatten()
     }
 
     async fn run<T: Send + 'static>(

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign_form};
 use crate::pages::{ClientView, Consent, Login, own_page, render, scopes_in_words};
+use crate::passwords::Typed;
 use crate::replies::{Submitted, foreign_form, malformed, unavailable, with_session};
 use crate::session::SignedIn;
 
@@ -79,7 +80,7 @@ pub(crate) struct LoginForm {
     #[serde(default)]
     username: String,
     #[serde(default)]
-    password: String,
+    password: Typed,
     cancel: Option<String>,
 }
 
@@ -136,7 +137,8 @@ pub(crate) async fn login(
         (Some(_), Some(waiting)) => return Reply::from(waiting.pending.deny()).into_response(),
         (_, pending) => pending,
     };
-    let problem = match authenticate(&app, &form.username, &form.password, peer, &headers).await {
+    let password = form.password.expose();
+    let problem = match authenticate(&app, &form.username, password, peer, &headers).await {
         Ok(session) => {
             let reply = match &pending {
                 Some(_) => go_on(&app, &form.ticket, Some(session.clone()), Step::Login).await,

@@ -10,7 +10,7 @@ use crate::accounts::{Accounts, NewUser, Organisation, Rights, User, is_email};
 use crate::app::App;
 use crate::audit::audit;
 use crate::error::StoreFailed;
-use crate::passwords::made_up;
+use crate::passwords::{Typed, made_up};
 use crate::problem::Problem;
 use crate::session_end::end_one;
 
@@ -26,7 +26,7 @@ pub(crate) struct NewPerson {
     #[serde(default)]
     pub(crate) is_admin: bool,
     /// One is made up when there is none.
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Typed>,
 }
 
 /// The body of `PATCH /v1/admin/users/{id}`: what is absent stays.
@@ -55,7 +55,8 @@ pub(crate) async fn create(
         Some(_) => None,
         None => Some(made_up().map_err(|error| Problem::unavailable(&error))?),
     };
-    let password = new.password.as_deref().or(made_up.as_ref().map(Secret::expose));
+    let password =
+        new.password.as_ref().map(Typed::expose).or(made_up.as_ref().map(Secret::expose));
     let hash = app.passwords.hash_of_new(password.unwrap_or_default()).await;
     let password = hash.map_err(|why| Problem::invalid("password", why.to_string()))?;
     let mut claims = Claims::new();

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::authenticate::{Refused, authenticate};
 use crate::origin::{Peer, is_foreign};
+use crate::passwords::Typed;
 use crate::problem::{Problem, json_answer};
 use crate::replies::with_session;
 use crate::session_end::sign_out;
@@ -19,7 +20,7 @@ use crate::session_end::sign_out;
 #[derive(Deserialize)]
 struct Login {
     email: String,
-    password: String,
+    password: Typed,
 }
 
 /// `POST /v1/auth/login`
@@ -33,7 +34,7 @@ pub(crate) async fn login(
     let Ok(Login { email, password }) = serde_json::from_slice(&body) else {
         return Err(Problem::bad_request("Invalid input: send email and password as JSON."));
     };
-    let session = match authenticate(&app, &email, &password, peer, &headers).await {
+    let session = match authenticate(&app, &email, password.expose(), peer, &headers).await {
         Ok(session) => session,
         Err(Refused::Wrong) => return Err(Problem::unauthorized("Invalid email or password")),
         Err(Refused::TooOften(wait)) => return Err(Problem::too_often(wait)),
