@@ -1,11 +1,13 @@
 //! A server that the targets share: in memory, with a clock that they move.
 
+pub mod http;
+
 use async_trait::async_trait;
 use grantor::store::Memory;
 use grantor::testing::TestEnvironment;
 use grantor::{
-    Algorithm, AuthorizationServer, Claims, Client, GrantType, MasterKey, Scope, Secret,
-    SubjectError, SubjectStatus, Subjects, Time,
+    Algorithm, AuthorizationServer, Builder, Claims, Client, GrantType, MasterKey,
+    OpenRegistration, Policy, Scope, Secret, SubjectError, SubjectStatus, Subjects, Time,
 };
 use pollster::block_on;
 
@@ -48,6 +50,18 @@ impl World {
     /// A world of another issuer. All worlds have the same secrets, so that the issuer alone tells what
     /// is theirs.
     pub fn at(issuer: &str) -> Self {
+        Self::built(issuer, |builder| builder)
+    }
+
+    /// A world where everybody may register applications.
+    pub fn open() -> Self {
+        let scope = Scope::parse("openid profile").expect("a scope");
+        Self::built(ISSUER, |builder| builder.registration(OpenRegistration { scope }))
+    }
+
+    fn built(issuer: &str, more: impl FnOnce(Builder) -> Builder) -> Self {
+        let mut policy = Policy::default();
+        policy.session_management = true;
         let (store, clock) = (Memory::new(), TestEnvironment::new());
         let builder = AuthorizationServer::builder(issuer)
             .store(store.clone())
@@ -55,10 +69,16 @@ impl World {
             .master_key(MasterKey::from_bytes([7; 32]))
             .interaction("/login")
             .logout_page("/logout")
+            .policy(policy)
             .environment(clock.clone());
-        let server = block_on(builder.build()).expect("the server is built");
+        let server = block_on(more(builder).build()).expect("the server is built");
         let mut spa = Client::public(SPA, "Single-page app");
         spa.first_party = true;
+        // For request objects. Nobody has the other half of the key (RFC 8037 appendix A.2).
+        spa.jwks = Some(
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#
+                .into(),
+        );
         let mut web = Client::confidential(WEB, "Web app", &Secret::new(""));
         web.grant_types.push(GrantType::ClientCredentials);
         web.resources = vec![ISSUER.into()];
