@@ -6,14 +6,29 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use grantor::{Client, Issuer};
 
-/// How many clients are kept. When there are more, all are forgotten: to read them again costs little.
+/// How many clients are kept of each generation.
 const KEPT: usize = 4096;
-
-type Clients = HashMap<String, Arc<Client>>;
 
 /// The clients of each issuer by their ids.
 #[derive(Debug, Default)]
-pub(crate) struct ClientCache(RwLock<HashMap<Issuer, Clients>>);
+pub(crate) struct ClientCache(RwLock<Generations>);
+
+/// When the young are many, they become the old, and those who were are forgotten: whoever is asked for now and then stays.
+#[derive(Debug, Default)]
+struct Generations {
+    young: Clients,
+    old: Clients,
+}
+
+type Clients = HashMap<Issuer, HashMap<String, Arc<Client>>>;
+
+fn of<'a>(clients: &'a Clients, issuer: &Issuer, client_id: &str) -> Option<&'a Arc<Client>> {
+    clients.get(issuer)?.get(client_id)
+}
+
+fn count(clients: &Clients) -> usize {
+    clients.values().map(HashMap::len).sum()
+}
 
 impl ClientCache {
     /// What is kept of a client, if it is of this version.
@@ -23,17 +38,23 @@ impl ClientCache {
         client_id: &str,
         version: i64,
     ) -> Option<Arc<Client>> {
+        let is_so = |client: &&Arc<Client>| i64::try_from(client.version) == Ok(version);
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let client = kept.get(issuer)?.get(client_id)?;
-        (i64::try_from(client.version) == Ok(version)).then(|| client.clone())
+        if let Some(client) = of(&kept.young, issuer, client_id) {
+            return Some(client).filter(is_so).cloned();
+        }
+        let client = of(&kept.old, issuer, client_id).filter(is_so)?.clone();
+        drop(kept);
+        self.keep(issuer, &client);
+        Some(client)
     }
 
     pub(crate) fn keep(&self, issuer: &Issuer, client: &Arc<Client>) {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.values().map(HashMap::len).sum::<usize>() >= KEPT {
-            kept.clear();
+        if count(&kept.young) >= KEPT {
+            kept.old = std::mem::take(&mut kept.young);
         }
-        let clients = kept.entry(issuer.clone()).or_default();
+        let clients = kept.young.entry(issuer.clone()).or_default();
         clients.insert(client.client_id.clone(), client.clone());
     }
 }
@@ -47,17 +68,25 @@ mod tests {
         let cache = ClientCache::default();
         let issuer = |url| Issuer::new(url).unwrap();
         let (one, two) = (issuer("https://one.example"), issuer("https://two.example"));
-        for n in 0..KEPT + 10 {
+        let keep = |issuer: &Issuer, n: usize| {
             let mut client = Client::public(format!("client_{n}"), "C");
             client.version = 7;
-            cache.keep(if n % 2 == 0 { &one } else { &two }, &Arc::new(client));
+            cache.keep(issuer, &Arc::new(client));
+        };
+        let has = |n: usize| cache.find(&one, &format!("client_{n}"), 7).is_some();
+        keep(&one, 0);
+        keep(&one, 1);
+        for n in 2..5 * KEPT {
+            keep(if n % 2 == 0 { &one } else { &two }, n);
+            // One is asked for now and then, the other is not.
+            assert!(n % 1000 != 0 || has(0), "{n}");
         }
-        let last = format!("client_{}", KEPT + 8);
-        assert!(cache.find(&one, &last, 7).is_some());
+        let last = 5 * KEPT - 2;
+        assert!(has(0) && has(last) && !has(1) && !has(2));
+        let last = format!("client_{last}");
         assert!(cache.find(&one, &last, 8).is_none() && cache.find(&one, &last, 6).is_none());
         assert!(cache.find(&two, &last, 7).is_none() && cache.find(&one, "other", 7).is_none());
-        assert!(cache.find(&one, "client_0", 7).is_none(), "forgotten with all others");
         let kept = cache.0.read().unwrap();
-        assert!(kept.values().map(HashMap::len).sum::<usize>() <= KEPT);
+        assert!(count(&kept.young) <= KEPT && count(&kept.old) <= KEPT);
     }
 }

@@ -3,7 +3,8 @@
 use crate::database::Schema;
 
 /// A released migration is never changed: append the next.
-pub(crate) const SCHEMA: Schema = Schema { application_id: 0x4752_4e54, migrations: &[V1, V2, V3] };
+pub(crate) const SCHEMA: Schema =
+    Schema { application_id: 0x4752_4e54, migrations: &[V1, V2, V3, V4] };
 
 const V1: &str = "
 CREATE TABLE grants (
@@ -94,11 +95,32 @@ CREATE INDEX grants_by_session ON grants (issuer, sid, id) WHERE sid IS NOT NULL
 CREATE INDEX grants_by_end ON grants (expires_at);
 ";
 
+const V4: &str = "
+-- A tree whose keys have whole records beside them is nine pages deep with a hundred thousand clients. What is asked of
+-- one each time is its version, which stands in an index.
+DROP INDEX clients_by_tenant;
+ALTER TABLE clients RENAME TO clients_before;
+CREATE TABLE clients (
+    number    INTEGER PRIMARY KEY,
+    issuer    TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    version   INTEGER NOT NULL,
+    tenant    TEXT,
+    record    TEXT,
+    UNIQUE (issuer, client_id)
+) STRICT;
+INSERT INTO clients (issuer, client_id, version, tenant, record)
+    SELECT issuer, client_id, version, tenant, record FROM clients_before;
+DROP TABLE clients_before;
+CREATE INDEX clients_by_tenant ON clients (issuer, tenant, client_id) WHERE tenant IS NOT NULL;
+CREATE INDEX clients_by_version ON clients (issuer, client_id, version) WHERE record IS NOT NULL;
+";
+
 #[cfg(test)]
 mod tests {
     use grantor::grant::{GrantId, Outcome, State, Step};
-    use grantor::store::{ClientStore, Owner, TokenStore};
-    use grantor::{Issuer, Time};
+    use grantor::store::{ClientStore, Owner, TokenStore, record};
+    use grantor::{Client, Issuer, Time};
     use pollster::block_on;
 
     use super::*;
@@ -114,10 +136,16 @@ mod tests {
             let file = folder.path().join("grantor.db");
             let before = Schema { migrations: &SCHEMA.migrations[..released], ..SCHEMA };
             let before = Database::open(&file, before).unwrap();
-            block_on(before.write(|connection| {
+            let mut client = Client::public("client_b", "B");
+            client.tenant = Some("acme".into());
+            let (version, client) = (client.version, record::write_client(&client).unwrap());
+            block_on(before.write(move |connection| {
                 connection.execute_batch(&format!(
                     "INSERT INTO grants (id, issuer, client_id, subject, sid, expires_at, record) VALUES
-                     (x'{}', 'https://id.example.com', 'client_a', 'ann', 's1', 1800000000000, '{RECORD}')",
+                     (x'{}', 'https://id.example.com', 'client_a', 'ann', 's1', 1800000000000, '{RECORD}');
+                     INSERT INTO clients (issuer, client_id, version, tenant, record) VALUES
+                     ('https://id.example.com', 'client_a', 3, NULL, NULL),
+                     ('https://id.example.com', 'client_b', {version}, 'acme', '{client}')",
                     "01".repeat(32)
                 ))?;
                 Ok::<_, WriteError>(())
@@ -141,7 +169,17 @@ mod tests {
             let revoked = block_on(store.apply(id, Step::Revoke { client: None }, end)).unwrap();
             assert_eq!(revoked, Outcome::Revoked);
             assert_eq!(block_on(store.purge(Time::from_secs(1_900_000_000), 10)).unwrap(), 1);
-            assert!(block_on(ClientStore::find(&store, &issuer, "client_a")).unwrap().is_none());
+            let find = |id: &str| block_on(ClientStore::find(&store, &issuer, id)).unwrap();
+            assert!(find("client_a").is_none(), "it was removed");
+            let again = Client::public("client_a", "A");
+            assert!(!block_on(ClientStore::insert(&store, &issuer, again)).unwrap());
+            let acme =
+                block_on(ClientStore::list(&store, &issuer, Some("acme"), None, 10)).unwrap();
+            assert_eq!(acme, [find("client_b").unwrap()]);
+            let mut changed = (*acme[0]).clone();
+            changed.active = false;
+            assert!(block_on(store.update(&issuer, changed)).unwrap());
+            assert!(!find("client_b").unwrap().active);
         }
     }
 }

@@ -349,7 +349,8 @@ impl ClientStore for Sqlite {
         let cache = self.1.clone();
         self.look(move |connection| {
             let key = [issuer.as_str(), &client_id];
-            let sql = "SELECT version FROM clients
+            // The index that has the version is small, and stays in memory whole.
+            let sql = "SELECT version FROM clients INDEXED BY clients_by_version
                        WHERE issuer = ?1 AND client_id = ?2 AND record IS NOT NULL";
             let mut statement = connection.prepare_cached(sql)?;
             let version: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
