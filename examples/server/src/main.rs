@@ -43,6 +43,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// What the system has takes a tenth more of the processor.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = command::Arguments::parse();
     match command::run(arguments) {
