@@ -33,7 +33,7 @@ pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// While there is more to do than can be done, requests are answered 503, with `Retry-After`, and after a second
 /// ([`hold_refusal`] says why): before their body is read when 1,024 are worked on in this process, not counting those
 /// whose body is still on its way, or when the runtime that runs [`maintain`], which looks, stays more than 250
-/// milliseconds late; and when their turn to be worked on does not come within as long. Nothing of them was begun.
+/// milliseconds late; and when their turn to be worked on does not come within half a second. Nothing of them was begun.
 /// Revocations, signing out, keys and metadata are always answered.
 pub async fn answer<E>(
     server: &AuthorizationServer,

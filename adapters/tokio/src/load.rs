@@ -1,9 +1,10 @@
-//! When there is more to do than can be done: new requests are refused at once, so that what was begun comes to its end.
+//! When there is more to do than can be done: requests are refused before they are begun, so that what was begun comes to its end.
 //!
 //! Three signs are looked at: how many requests are being worked on, how long a request waits for its turn, and how late
 //! the runtime is with what it has to do. The latter two are what a processor shows that has too much work; a queue that
 //! nobody bounds would answer those only who have gone away long ago.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const EASED_AFTER: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// After how long without a request nobody looks any more.
 const QUIET: Duration = Duration::from_secs(1);
+/// For how long nothing new is begun after a turn came too late.
+const AFTER_A_LATE_TURN: Duration = Duration::from_millis(50);
 /// How often the operator is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -32,12 +35,21 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Load {
     in_flight: AtomicUsize,
     is_late: AtomicBool,
+    /// When a turn came too late, in milliseconds since [`START`]; 0 for never.
+    late_turn: AtomicU64,
     shed: AtomicU64,
     has_work: Notify,
     worked: AtomicBool,
 }
 
 pub(crate) static LOAD: Load = Load::new();
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// In milliseconds, and never 0.
+fn since_start() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
 
 /// The place of a request that is worked on.
 pub(crate) struct Place(Option<&'static Load>);
@@ -55,6 +67,7 @@ impl Load {
         Self {
             in_flight: AtomicUsize::new(0),
             is_late: AtomicBool::new(false),
+            late_turn: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             has_work: Notify::const_new(),
             worked: AtomicBool::new(false),
@@ -83,7 +96,10 @@ impl Load {
             return Some((place, Turn::OUT_OF_TURN));
         }
         let turn = Turn::next().await;
-        self.shed.fetch_add(u64::from(turn.is_none()), Ordering::Relaxed);
+        if turn.is_none() {
+            self.shed.fetch_add(1, Ordering::Relaxed);
+            self.late_turn.store(since_start(), Ordering::Relaxed);
+        }
         turn.map(|turn| (place, turn))
     }
 
@@ -97,7 +113,17 @@ impl Load {
     /// Whether nothing new should be begun.
     pub(crate) fn is_full(&self) -> bool {
         self.note_work();
-        self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT || self.is_late.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::Relaxed) >= IN_FLIGHT
+            || self.is_late.load(Ordering::Relaxed)
+            || self.was_turn_late()
+    }
+
+    /// Whether somebody has just waited for a turn in vain.
+    fn was_turn_late(&self) -> bool {
+        match self.late_turn.load(Ordering::Relaxed) {
+            0 => false,
+            at => u128::from(since_start().saturating_sub(at)) < AFTER_A_LATE_TURN.as_millis(),
+        }
     }
 
     /// Whoever asks has something to do, so that somebody must look.
@@ -198,6 +224,26 @@ mod tests {
         assert!(load.place("/oauth2/token").is_some());
         assert_eq!(load.in_flight.load(Ordering::Relaxed), 0, "every place was given back");
         assert_eq!(load.shed.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_turn_that_came_too_late_nothing_new_is_begun_for_a_moment() {
+        let load = load();
+        let mut working = Vec::new();
+        let soon = |admitted| tokio::time::timeout(Duration::ZERO, admitted);
+        while let Ok(Some(admitted)) = soon(load.admit("/oauth2/token")).await {
+            working.push(admitted);
+        }
+        assert!(!load.is_full());
+        let late = tokio::spawn(load.admit("/oauth2/token"));
+        tokio::task::yield_now().await;
+        tokio::time::advance(2 * LATE + LOOK_EVERY).await;
+        drop(working);
+        assert!(late.await.unwrap().is_none());
+        assert!(load.is_full() && load.place("/oauth2/token").is_none());
+        tokio::time::advance(AFTER_A_LATE_TURN).await;
+        assert!(!load.is_full() && load.place("/oauth2/token").is_some());
+        assert_eq!(load.in_flight.load(Ordering::Relaxed), 0, "whoever is refused holds no place");
     }
 
     /// The time passes in one step, as when nobody gets to anything.

@@ -5,23 +5,53 @@
 //! them everybody goes on who is ready, and reads, refuses or sends. What then waits for a turn has been read, and
 //! knows since when it waits.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// How many there are on each thread: after every single one to look for what has come would cost too much.
+/// How many there are for each thread of a runtime: after every single one to look for what has come would cost too much.
 const TURNS: usize = 4;
 /// How long somebody waits for one. Whoever has waited longer would be answered late, and those behind them later.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The free turns of a runtime. Each has its own, because actix has one on each thread: what blocks one keeps nobody from
+/// the others.
+static FREE: Mutex<Vec<(runtime::Id, Weak<Semaphore>)>> = Mutex::new(Vec::new());
 
 thread_local! {
-    /// A thread that something blocks keeps none from others.
-    static FREE: Arc<Semaphore> = Arc::new(Semaphore::new(TURNS));
+    /// Those of the runtime that this thread was seen to work for.
+    static OWN: RefCell<Option<(runtime::Id, Arc<Semaphore>)>> = const { RefCell::new(None) };
+}
+
+fn free() -> Arc<Semaphore> {
+    let runtime = Handle::current();
+    let id = runtime.id();
+    OWN.with_borrow_mut(|own| match own {
+        Some((of, free)) if *of == id => free.clone(),
+        _ => {
+            let free = of_runtime(id, runtime.metrics().num_workers());
+            *own = Some((id, free.clone()));
+            free
+        }
+    })
+}
+
+fn of_runtime(id: runtime::Id, workers: usize) -> Arc<Semaphore> {
+    let mut all = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|(_, free)| free.strong_count() > 0);
+    let known = all.iter().find(|(of, _)| *of == id).and_then(|(_, free)| free.upgrade());
+    known.unwrap_or_else(|| {
+        let free = Arc::new(Semaphore::new(TURNS * workers));
+        all.push((id, Arc::downgrade(&free)));
+        free
+    })
 }
 
 /// The right to work until the work waits for something.
@@ -33,7 +63,7 @@ impl Turn {
 
     /// The next turn that is free, in the order of asking; none when it comes too late.
     pub(crate) async fn next() -> Option<Self> {
-        let free = FREE.with(Arc::clone);
+        let free = free();
         if let Ok(turn) = free.clone().try_acquire_owned() {
             return Some(Self(Some(turn)));
         }
@@ -77,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn everybody_who_is_ready_goes_on_between_two_turns() {
         let worked = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
