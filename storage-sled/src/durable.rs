@@ -86,6 +86,10 @@ impl Durability {
         // sled never syncs what it says of itself, nor that there are files: without either nothing opens again.
         File::open(folder.join("conf"))?.sync_all()?;
         File::open(folder)?.sync_all()?;
+        // Where the folder may have just been made. It need not be readable.
+        if let Some(Ok(parent)) = folder.canonicalize()?.parent().map(File::open) {
+            parent.sync_all()?;
+        }
         let counters = Arc::new(Counters::default());
         let (queue, waiters) = channel();
         let thread = std::thread::Builder::new().name("grantor-sled-sync".to_owned()).spawn({

@@ -17,6 +17,8 @@ pub(crate) struct ClientCache(RwLock<Generations>);
 #[derive(Debug, Default)]
 struct Generations {
     young: Clients,
+    /// How many the young are.
+    count: usize,
     old: Clients,
 }
 
@@ -24,10 +26,6 @@ type Clients = HashMap<Issuer, HashMap<String, Arc<Client>>>;
 
 fn of<'a>(clients: &'a Clients, issuer: &Issuer, client_id: &str) -> Option<&'a Arc<Client>> {
     clients.get(issuer)?.get(client_id)
-}
-
-fn count(clients: &Clients) -> usize {
-    clients.values().map(HashMap::len).sum()
 }
 
 impl ClientCache {
@@ -51,11 +49,13 @@ impl ClientCache {
 
     pub(crate) fn keep(&self, issuer: &Issuer, client: &Arc<Client>) {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if count(&kept.young) >= KEPT {
-            kept.old = std::mem::take(&mut kept.young);
-        }
         let clients = kept.young.entry(issuer.clone()).or_default();
-        clients.insert(client.client_id.clone(), client.clone());
+        let is_new = clients.insert(client.client_id.clone(), client.clone()).is_none();
+        kept.count += usize::from(is_new);
+        if kept.count >= KEPT {
+            kept.old = std::mem::take(&mut kept.young);
+            kept.count = 0;
+        }
     }
 }
 
@@ -87,6 +87,7 @@ mod tests {
         assert!(cache.find(&one, &last, 8).is_none() && cache.find(&one, &last, 6).is_none());
         assert!(cache.find(&two, &last, 7).is_none() && cache.find(&one, "other", 7).is_none());
         let kept = cache.0.read().unwrap();
-        assert!(count(&kept.young) <= KEPT && count(&kept.old) <= KEPT);
+        let count = |clients: &Clients| clients.values().map(HashMap::len).sum::<usize>();
+        assert!(count(&kept.young) == kept.count && kept.count < KEPT && count(&kept.old) == KEPT);
     }
 }

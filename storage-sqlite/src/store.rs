@@ -349,7 +349,7 @@ impl ClientStore for Sqlite {
         let cache = self.1.clone();
         self.look(move |connection| {
             let key = [issuer.as_str(), &client_id];
-            // The index that has the version is small, and stays in memory whole.
+            // The index that has the version is small: its pages are read again and again.
             let sql = "SELECT version FROM clients INDEXED BY clients_by_version
                        WHERE issuer = ?1 AND client_id = ?2 AND record IS NOT NULL";
             let mut statement = connection.prepare_cached(sql)?;
