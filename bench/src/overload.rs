@@ -145,6 +145,7 @@ impl Overload {
         println!("{report}");
         let kept = [
             ("at least 80 % of what can be answered is", share >= 0.8),
+            ("afterwards it answers what it did before", probe >= 0.7 * peak),
             ("everything else is 503 or 429 with Retry-After", other == 0 && bare == 0),
             ("at most one in a hundred is late or broken off", (late + broken) * 100 <= sent),
             ("the keys are answered", keys_right * 100 >= keys_sent * 99),

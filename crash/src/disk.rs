@@ -36,6 +36,8 @@ enum Deed {
     /// A second name.
     Link(PathBuf),
     Delete,
+    /// Something else.
+    Strange,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,9 @@ impl Recording {
             let deed = line.deed(&mut positions).map_err(|why| format!("{line:?}: {why}"))?;
             let Some((file, deed)) = deed else { continue };
             if let Ok(file) = file.strip_prefix(folder) {
+                if deed == Deed::Strange {
+                    return Err(format!("what became of {}: {line:?}", file.display()).into());
+                }
                 let within = |to: PathBuf| to.strip_prefix(folder).map(Path::to_owned);
                 let deed = match deed {
                     Deed::Rename(to) => Deed::Rename(within(to)?),
@@ -196,7 +201,7 @@ impl<'a> Line<'a> {
         let (name, rest) = rest.split_once('(')?;
         let (arguments, result) = rest.rsplit_once(") = ")?;
         let (result, took) = result.rsplit_once(" <")?;
-        if result.starts_with('-') {
+        if result.starts_with(['-', '?']) {
             return None;
         }
         let begun = seconds(begun)?;
@@ -258,13 +263,8 @@ impl<'a> Line<'a> {
             "unlink" => (named(0)?, Deed::Delete),
             "unlinkat" => (named(1)?, Deed::Delete),
             "mkdir" | "close" => return Ok(None),
-            // To sockets and pipes; of files this is not understood.
-            "writev" | "pwritev" | "fallocate" => match open(0)?.1 {
-                file if file.is_absolute() => {
-                    return Err(format!("{} of {}", self.name, file.display()).into());
-                }
-                _ => return Ok(None),
-            },
+            // Of the server's files this would not be understood.
+            "writev" | "pwritev" | "fallocate" => (open(0)?.1, Deed::Strange),
             other => return Err(format!("what does {other} do?").into()),
         };
         Ok(Some(deed))
@@ -283,11 +283,13 @@ fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::new(whole.parse().ok()?, micros.parse::<u32>().ok()? * 1000))
 }
 
-/// `7<\x2f…>`: a descriptor and its file. Sockets and pipes have names that are no paths.
+/// `7<\x2f…>`: a descriptor and its file. Sockets, pipes and what was deleted have names that are no paths.
 fn descriptor(text: &str) -> Result<(u32, PathBuf), Trouble> {
     let (number, rest) = text.split_once('<').ok_or("a descriptor without a file")?;
-    let name = rest.strip_suffix("(deleted)").unwrap_or(rest).trim_end_matches('>');
-    let file = if name.starts_with("\\x") { path(&unescape(name)?) } else { PathBuf::new() };
+    let file = match rest.strip_suffix('>') {
+        Some(name) if name.starts_with("\\x") => path(&unescape(name)?),
+        _ => PathBuf::new(),
+    };
     Ok((number.parse()?, file))
 }
 

@@ -25,7 +25,7 @@ struct Person {
     line: Line,
 }
 
-/// What no two flows may have in common: codes, tokens, and the identifiers within them.
+/// What no two flows may have in common: codes, and the identifiers of tokens.
 #[derive(Default)]
 struct Seen(Mutex<HashSet<String>>);
 
@@ -52,7 +52,7 @@ pub(crate) fn run(run: &Run<'_>, flows: u64) -> Result<(), Trouble> {
             if number >= flows {
                 return Ok(());
             }
-            // No two of these have a common divisor, so that everybody meets everybody.
+            // Divided by different numbers, so that everybody meets everybody.
             let n = usize::try_from(number)?;
             let of = "there are some";
             let flow = Flow {

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::client::{Client, World};
-use crate::journal::Journal;
+use crate::journal::{Call, Journal};
 use crate::kill::{Run, look_after_all, together};
 use crate::server::{Server, Trouble, wait};
 
@@ -41,7 +41,11 @@ pub(crate) fn cut(run: &Run<'_>, cuts: u64) -> Result<(), Trouble> {
             .map(|_| moment_of(&mut clients, moment))
             .map_err(|why| format!("after power cut {n} of {cuts} (seed {}): {why}", run.seed))?;
         let journal = journal.until(moment);
+        let restarted = journal.now();
         look_after_all(&mut after, World { journal: &journal, ..world })?;
+        if journal.first_since(restarted, Call::gave_tokens).is_none() {
+            return Err("nothing was shown: no grant was left to look after".into());
+        }
         run.judge(&journal, &format!("power cut {n} of {cuts}"))?;
     }
     Ok(())

@@ -99,7 +99,9 @@ impl Server {
 
     /// Where its records and secrets are.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        // As system calls name it.
+        let folder = self.folder.path();
+        folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join("data")
     }
 
     /// What has been written down of it. It must have been killed.
@@ -115,7 +117,7 @@ impl Server {
         };
         for _ in 0..100 {
             if has_ended()? {
-                return Recording::read(traces.path(), &self.data().canonicalize()?);
+                return Recording::read(traces.path(), &self.data());
             }
             wait(100);
         }
@@ -143,7 +145,7 @@ impl Server {
             Some(folder) => {
                 let mut command = Command::new("strace");
                 // It stands aside (-D), so that the process is the server's own.
-                command.args(["-D", "-ff", "--seccomp-bpf", "-qq", "-ttt", "-T", "-y", "-xx"]);
+                command.args(["-D", "-ff", "--seccomp-bpf", "-q", "-ttt", "-T", "-y", "-xx"]);
                 command.args(["-s", "100000000", "-e", &format!("trace={CALLS}")]);
                 command.arg("-o").arg(folder.path().join("calls")).arg("sh");
                 command

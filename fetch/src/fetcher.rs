@@ -298,13 +298,14 @@ mod tests {
 
     /// Listens at two addresses on one port.
     async fn listeners() -> [TcpListener; 2] {
-        loop {
+        for _ in 0..20 {
             let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = first.local_addr().unwrap().port();
             if let Ok(second) = TcpListener::bind(("127.0.0.2", port)).await {
                 return [first, second];
             }
         }
+        panic!("nothing can listen at 127.0.0.2");
     }
 
     /// Whether somebody has connected. They are gone again: nobody spoke TLS with them.

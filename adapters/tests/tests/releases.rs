@@ -160,6 +160,7 @@ where
 #[ignore = "it writes the files of this release"]
 fn write_what_this_release_writes() {
     let release = releases().join(env!("CARGO_PKG_VERSION"));
+    assert!(!release.exists(), "it has been written: delete {} first", release.display());
     let folder = |storage: &str| {
         let folder = release.join(storage);
         fs::create_dir_all(&folder).unwrap();

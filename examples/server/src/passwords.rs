@@ -26,8 +26,8 @@ pub(crate) struct Passwords {
     decoy: Arc<str>,
 }
 
-/// A password as somebody sent it. It is wiped when the request has been answered, as far as it is ours: the buffers of
-/// the connection are not.
+/// A password as somebody sent it. It is wiped when the request has been answered, as far as it is ours: what the
+/// connection and the decoders keep is not.
 #[derive(Debug)]
 pub(crate) struct Typed(Secret);
 
