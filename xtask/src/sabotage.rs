@@ -1471,13 +1471,29 @@ fn forget_deleted(copy: &Path, folder: &Path) -> Done {
     Ok(())
 }
 
-fn apply(copy: &Path, sabotage: &Sabotage) -> Done {
-    let file = copy.join(sabotage.file);
-    let text = fs::read_to_string(&file)?;
+/// The file with the wrong change in it.
+fn sabotaged(tree: &Path, sabotage: &Sabotage) -> Result<String, Box<dyn std::error::Error>> {
+    let text = fs::read_to_string(tree.join(sabotage.file))?;
     let found = text.matches(sabotage.from).count();
     if found != 1 {
         let name = sabotage.name;
         return Err(format!("{name:?}: its text stands {found} times in {}", sabotage.file).into());
     }
-    Ok(fs::write(&file, text.replace(sabotage.from, sabotage.to))?)
+    Ok(text.replace(sabotage.from, sabotage.to))
+}
+
+fn apply(copy: &Path, sabotage: &Sabotage) -> Done {
+    Ok(fs::write(copy.join(sabotage.file), sabotaged(copy, sabotage)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_each_wrong_change_stands_once_in_its_file() {
+        let wrong = ALL.iter().filter_map(|sabotage| sabotaged(&root(), sabotage).err());
+        let wrong: Vec<String> = wrong.map(|why| why.to_string()).collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }
