@@ -150,11 +150,9 @@ impl Line {
             app.client_id
         );
         let answer = self.go(&url)?;
-        let landed = landed(&answer);
-        let parameter = |name: &str| {
-            landed.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone())
-        };
-        Some(match (parameter("code"), parameter("error"), answer.status().as_u16()) {
+        let landed = Landed::of(&answer);
+        let (code, error) = (landed.parameter("code"), landed.parameter("error"));
+        Some(match (code, error, answer.status().as_u16()) {
             (Some(code), _, _) => Answer::Code(code),
             (None, Some(error), _) if error == "temporarily_unavailable" => Answer::Unavailable,
             (None, _, 503) => Answer::Unavailable,
@@ -219,9 +217,18 @@ fn location(answer: &Response<String>) -> Option<&str> {
 }
 
 /// The parameters with which an answer sends a browser on.
-pub(crate) fn landed(answer: &Response<String>) -> Vec<(String, String)> {
-    let landed = location(answer).and_then(|to| url::Url::parse(to).ok());
-    landed.map(|to| to.query_pairs().into_owned().collect()).unwrap_or_default()
+#[derive(Debug)]
+pub(crate) struct Landed(Vec<(String, String)>);
+
+impl Landed {
+    pub(crate) fn of(answer: &Response<String>) -> Self {
+        let landed = location(answer).and_then(|to| url::Url::parse(to).ok());
+        Self(landed.map(|to| to.query_pairs().into_owned().collect()).unwrap_or_default())
+    }
+
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone())
+    }
 }
 
 /// An answer in JSON.

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{Application, CALLBACK, Line, Spoken, landed};
+use crate::client::{Application, CALLBACK, Landed, Line, Spoken};
 use crate::kill::Run;
 use crate::server::{Server, Trouble};
 
@@ -141,11 +141,10 @@ impl Flow<'_> {
         ]);
         let answer = self.person.line.go(&format!("/oauth2/authorize?{}", query.finish()));
         let answer = answer.ok_or("no answer")?;
-        let got = landed(&answer);
-        let parameter = |name: &str| got.iter().find(|(have, _)| have == name).map(|(_, it)| it);
-        match (parameter("state"), parameter("code")) {
-            (Some(state), Some(code)) if *state == self.tag => Ok(code.clone()),
-            _ => Err(format!("{got:?}: {} {}", answer.status(), answer.body()).into()),
+        let landed = Landed::of(&answer);
+        match (landed.parameter("state"), landed.parameter("code")) {
+            (Some(state), Some(code)) if state == self.tag => Ok(code),
+            _ => Err(format!("{landed:?}: {} {}", answer.status(), answer.body()).into()),
         }
     }
 
