@@ -75,26 +75,28 @@ impl Server {
 
     /// A second process for the same issuer, on the same data folder.
     pub(crate) fn second(&self) -> Result<Self, Trouble> {
-        let port = free_port(self.port)?;
-        let mut second = self.like_this()?;
-        (second.folder, second.port) = (self.folder.clone(), port);
+        let mut second = self.on(self.folder.clone(), free_port(self.port)?);
         second.start()?;
         Ok(second)
     }
 
     /// One that would be this one, with a folder that is empty, and that has not been started.
     pub(crate) fn like_this(&self) -> Result<Self, Trouble> {
-        Ok(Self {
+        Ok(self.on(Arc::new(tempfile::tempdir()?), self.port))
+    }
+
+    fn on(&self, folder: Arc<TempDir>, port: u16) -> Self {
+        Self {
             program: self.program.clone(),
-            folder: Arc::new(tempfile::tempdir()?),
+            folder,
             storage: self.storage.clone(),
             retry_window: self.retry_window,
             issuer_port: self.issuer_port,
-            port: self.port,
+            port,
             process: None,
             admin: self.admin.clone(),
             traces: None,
-        })
+        }
     }
 
     /// Where its records and secrets are.
